@@ -1,0 +1,276 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::PluginSettings;
+
+/// A key out of its range, and the sentence.
+type Wrong = (&'static str, String);
+
+/// The sentence for a number that must lie in a range.
+fn within<T: PartialOrd + std::fmt::Display>(
+    key: &'static str,
+    value: T,
+    min: T,
+    max: T,
+) -> Result<(), Wrong> {
+    if value < min || value > max {
+        return Err((key, format!("must be from {min} to {max}, not {value}")));
+    }
+    Ok(())
+}
+
+/// Who produces the tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// llama.cpp, inside this process.
+    Llama,
+    /// A scripted model that says back what it was told, under the same queue; needs no weights.
+    Echo,
+}
+
+/// Whether llama.cpp uses flash attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlashAttention {
+    /// Where the device supports it.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+/// Type of the numbers in the KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // ggml's own names
+pub enum CacheType {
+    F32,
+    F16,
+    Bf16,
+    Q8_0,
+    Q4_0,
+}
+
+/// `[default.llm]`: loading the model, and the queue before it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LlmConfig {
+    /// Who produces the tokens.
+    pub backend: Backend,
+    /// The GGUF file; empty = the only one in `models/`.
+    pub model: PathBuf,
+    /// Context of one conversation, in tokens; 0 = what the model was trained with, at most 8192.
+    pub n_ctx: u32,
+    /// Prompt tokens that are handed to the model at once.
+    pub n_batch: u32,
+    /// Prompt tokens that the model computes at once.
+    pub n_ubatch: u32,
+    /// Threads that compute; 0 = one for each physical core.
+    pub n_threads: u32,
+    /// Layers on the GPU, where a GPU backend is built in.
+    pub n_gpu_layers: u32,
+    /// Flash attention.
+    pub flash_attn: FlashAttention,
+    /// Type of the cached keys.
+    pub cache_type_k: CacheType,
+    /// Type of the cached values.
+    pub cache_type_v: CacheType,
+    /// Map the file instead of reading it.
+    pub use_mmap: bool,
+    /// Keep the model from being swapped out.
+    pub use_mlock: bool,
+    /// Requests that may wait or run; one more is answered 503.
+    pub queue_size: usize,
+    /// Requests of one person that may wait or run; one more is answered 429.
+    pub max_per_user: usize,
+}
+
+impl Default for LlmConfig {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Llama,
+            model: PathBuf::new(),
+            n_ctx: 0,
+            n_batch: 512,
+            n_ubatch: 512,
+            n_threads: 0,
+            n_gpu_layers: 0,
+            flash_attn: FlashAttention::Auto,
+            cache_type_k: CacheType::F16,
+            cache_type_v: CacheType::F16,
+            use_mmap: true,
+            use_mlock: false,
+            queue_size: 64,
+            max_per_user: 4,
+        }
+    }
+}
+
+impl LlmConfig {
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        if self.n_ctx != 0 {
+            within("n_ctx", self.n_ctx, 256, 1_048_576)?;
+        }
+        within("n_batch", self.n_batch, 32, 16_384)?;
+        within("n_ubatch", self.n_ubatch, 32, self.n_batch)?;
+        within("n_threads", self.n_threads, 0, 512)?;
+        within("n_gpu_layers", self.n_gpu_layers, 0, 10_000)?;
+        if self.flash_attn == FlashAttention::Off
+            && matches!(self.cache_type_v, CacheType::Q8_0 | CacheType::Q4_0)
+        {
+            return Err((
+                "cache_type_v",
+                "can be quantized only with flash_attn = \"auto\" or \"on\"".into(),
+            ));
+        }
+        within("queue_size", self.queue_size, 1, 10_000)?;
+        within("max_per_user", self.max_per_user, 1, self.queue_size)
+    }
+}
+
+/// `[default.chat]`: the conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChatConfig {
+    /// The first message of every prompt; empty = none.
+    pub system_prompt: String,
+    /// Shown in a blank conversation; never stored, never sent to the model.
+    pub greeting: String,
+    /// Longest message, in characters.
+    pub max_message_chars: usize,
+    /// Longest title, in characters.
+    pub max_title_chars: usize,
+}
+
+impl Default for ChatConfig {
+    fn default() -> Self {
+        Self {
+            system_prompt: "You are a helpful assistant.".into(),
+            greeting: "Hello! What would you like to talk about?".into(),
+            max_message_chars: 32_000,
+            max_title_chars: 80,
+        }
+    }
+}
+
+impl ChatConfig {
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        within("max_message_chars", self.max_message_chars, 1, 1_000_000)?;
+        within("max_title_chars", self.max_title_chars, 10, 500)
+    }
+}
+
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Anyone who reaches the page.
+    Open,
+    /// Nobody, once the first account exists.
+    Closed,
+}
+
+/// `[default.accounts]`: people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountsConfig {
+    /// Who may make an account; the first account can always be made.
+    pub registration: Registration,
+    /// Shortest password, in characters.
+    pub min_password_chars: usize,
+    /// Days that a browser stays signed in.
+    pub sign_in_days: u32,
+    /// Failed sign-ins a minute, for one name and for one address, before more are refused.
+    pub failed_sign_ins_per_minute: u32,
+    /// Send the cookie over HTTPS only; set it when a reverse proxy ends TLS.
+    pub secure_cookie: bool,
+}
+
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        Self {
+            registration: Registration::Open,
+            min_password_chars: 10,
+            sign_in_days: 30,
+            failed_sign_ins_per_minute: 10,
+            secure_cookie: false,
+        }
+    }
+}
+
+impl AccountsConfig {
+    /// Longest password, in characters: bounds the work of hashing.
+    pub const MAX_PASSWORD_CHARS: usize = 256;
+
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        within("min_password_chars", self.min_password_chars, 8, Self::MAX_PASSWORD_CHARS)?;
+        within("sign_in_days", self.sign_in_days, 1, 3_650)?;
+        within("failed_sign_ins_per_minute", self.failed_sign_ins_per_minute, 1, 10_000)
+    }
+}
+
+/// `[default.plugins]`: where scripts lie and what one call of a script may use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginsConfig {
+    /// Folder of the scripts.
+    pub dir: PathBuf,
+    /// Ids of plugins that are not loaded.
+    pub disabled: Vec<String>,
+    /// Longest call of one hook, in milliseconds.
+    pub deadline_ms: u64,
+    /// Most operations of one call.
+    pub max_operations: u64,
+    /// Deepest nesting of function calls.
+    pub max_call_levels: usize,
+    /// Longest string, in bytes.
+    pub max_string_bytes: usize,
+    /// Longest array.
+    pub max_array_len: usize,
+    /// Largest map.
+    pub max_map_len: usize,
+    /// Most memory that one call may allocate, in bytes.
+    pub max_memory_bytes: usize,
+    /// Largest script file, in bytes.
+    pub max_file_bytes: u64,
+    /// Failures in a row after which a plugin is no longer called.
+    pub breaker_failures: u32,
+    /// Settings of each plugin.
+    pub settings: PluginSettings,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self {
+            dir: "plugins".into(),
+            disabled: Vec::new(),
+            deadline_ms: 200,
+            max_operations: 5_000_000,
+            max_call_levels: 32,
+            max_string_bytes: 4 << 20,
+            max_array_len: 100_000,
+            max_map_len: 10_000,
+            max_memory_bytes: 32 << 20,
+            max_file_bytes: 256 << 10,
+            breaker_failures: 3,
+            settings: PluginSettings::new(),
+        }
+    }
+}
+
+impl PluginsConfig {
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        within("deadline_ms", self.deadline_ms, 1, 60_000)?;
+        within("max_operations", self.max_operations, 1_000, 1_000_000_000)?;
+        within("max_call_levels", self.max_call_levels, 4, 64)?;
+        within("max_string_bytes", self.max_string_bytes, 1 << 10, 64 << 20)?;
+        within("max_array_len", self.max_array_len, 100, 10_000_000)?;
+        within("max_map_len", self.max_map_len, 100, 1_000_000)?;
+        within("max_memory_bytes", self.max_memory_bytes, 1 << 20, 1 << 30)?;
+        within("max_file_bytes", self.max_file_bytes, 1 << 10, 16 << 20)?;
+        within("breaker_failures", self.breaker_failures, 1, 1_000)
+    }
+}

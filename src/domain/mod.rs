@@ -1,0 +1,28 @@
+//! Plain data that every room may import: ids, people, messages, sampling parameters.
+//!
+//! Invariant: nothing here knows a database, a model, a script or a web server.
+
+mod conversation;
+mod id;
+mod message;
+mod sampling;
+mod user;
+
+pub use conversation::{Conversation, Title};
+pub use id::{ConversationId, MessageId, SignInId, UserId};
+pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
+pub use sampling::{OutOfRange, SamplingParams};
+pub use user::{User, UserName, UserRole};
+
+/// Milliseconds since the Unix epoch, UTC: the one notion of time that is stored.
+pub type UnixMillis = i64;
+
+/// The current time.
+pub fn now() -> UnixMillis {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// A sentence that tells a person why their input was refused and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
