@@ -41,12 +41,14 @@ macro_rules! sampling_params {
         impl SamplingParams {
             fn check_numbers(&self) -> Result<(), OutOfRange> {
                 // Written as "not inside", so that NaN fails.
-                $(if !(($min..=$max) as std::ops::RangeInclusive<$type>).contains(&self.$key) {
-                    return Err(OutOfRange {
-                        key: stringify!($key),
-                        why: format!("must be from {} to {}, not {}", $min, $max, self.$key),
-                    });
-                })+
+                $(
+                    let allowed: std::ops::RangeInclusive<$type> = $min..=$max;
+                    if !allowed.contains(&self.$key) {
+                        let (min, max) = allowed.into_inner();
+                        let why = format!("must be from {min} to {max}, not {}", self.$key);
+                        return Err(OutOfRange { key: stringify!($key), why });
+                    }
+                )+
                 Ok(())
             }
         }
