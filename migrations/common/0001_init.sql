@@ -28,7 +28,7 @@ CREATE TABLE conversations (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
-CREATE INDEX conversations_of_user ON conversations (user_id, updated_at);
+CREATE INDEX conversations_of_user ON conversations (user_id, updated_at, id);
 
 CREATE TABLE messages (
     id                TEXT   NOT NULL PRIMARY KEY,

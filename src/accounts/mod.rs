@@ -155,20 +155,26 @@ impl Accounts {
         if password.chars().count() > AccountsConfig::MAX_PASSWORD_CHARS {
             return Err(AccountError::NoMatch);
         }
-        let Inner { store, hasher, by_name, by_network, .. } = &*self.0;
+        let Inner { by_name, by_network, .. } = &*self.0;
         let (key, network) = (name.key(), from.map(network));
         if let Some(network) = &network {
             by_network.take(network, Instant::now()).map_err(too_many)?;
         }
         by_name.take(&key, Instant::now()).map_err(too_many)?;
-        let (user, hash) = store.find_credentials(name).await?.unzip();
-        let matches = hasher.verify(password, hash).await?;
-        let user = user.filter(|_| matches).ok_or(AccountError::NoMatch)?;
-        by_name.give_back(&key);
-        if let Some(network) = &network {
-            by_network.give_back(network);
+        let checked = self.match_password(name, password).await;
+        if !matches!(checked, Err(AccountError::NoMatch)) {
+            by_name.give_back(&key);
+            if let Some(network) = &network {
+                by_network.give_back(network);
+            }
         }
-        Ok(user)
+        checked
+    }
+
+    async fn match_password(&self, name: &UserName, password: &str) -> Result<User, AccountError> {
+        let (user, hash) = self.0.store.find_credentials(name).await?.unzip();
+        let matches = self.0.hasher.verify(password, hash).await?;
+        user.filter(|_| matches).ok_or(AccountError::NoMatch)
     }
 
     fn check_rules(&self, name: &UserName, password: &str) -> Result<(), AccountError> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use rocket::fairing::AdHoc;
+use rocket::fairing::{AdHoc, Fairing};
 use rocket::figment::Figment;
 use rocket_db_pools::Database as _;
 use sqlx::any::AnyPoolOptions;
@@ -37,16 +37,17 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PR
 pub struct Database(FiresidePool);
 
 impl Database {
-    /// Opens the database when Rocket ignites and manages a [`Store`] on it; closes it when Rocket has shut down.
+    /// Opens the database when Rocket ignites and manages a [`Store`] on it, which fairings attached later find.
+    ///
+    /// It stays open while Rocket shuts down, so that running replies can still be saved: whoever launched Rocket
+    /// calls [`Store::close`] afterwards.
     pub fn stage() -> AdHoc {
-        AdHoc::on_ignite("Store", |rocket| async {
-            let managed = AdHoc::try_on_ignite("Store handle", |rocket| async {
-                match Database::fetch(&rocket).map(|database| database.store()) {
-                    Some(store) => Ok(rocket.manage(store)),
-                    None => Err(rocket),
-                }
-            });
-            rocket.attach(Database::init()).attach(managed)
+        AdHoc::try_on_ignite("Store", |rocket| async {
+            let rocket = Self::init().on_ignite(rocket).await?;
+            match Self::fetch(&rocket).map(|database| database.store()) {
+                Some(store) => Ok(rocket.manage(store)),
+                None => Err(rocket),
+            }
         })
     }
 }

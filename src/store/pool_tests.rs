@@ -1,6 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rocket::fairing::AdHoc;
 use rocket::figment::Figment;
 use sqlx::AnyConnection;
 use sqlx::Connection;
@@ -147,14 +148,21 @@ async fn a_full_disk_is_unavailable_and_half_a_turn_is_not_written() {
 }
 
 #[tokio::test]
-async fn rocket_manages_a_store_on_its_database() {
+async fn rocket_manages_a_store_that_later_fairings_find() {
     let folder = tempfile::tempdir().unwrap();
     let url = sqlite_url(&folder.path().join("fireside.db"));
     let figment = Figment::from(rocket::Config::debug_default())
         .select(rocket::Config::DEBUG_PROFILE)
         .merge(("databases.fireside.url", url));
 
-    let rocket = rocket::custom(figment).attach(Database::stage()).ignite().await.unwrap();
+    let rocket = rocket::custom(figment)
+        .attach(Database::stage())
+        .attach(AdHoc::try_on_ignite("later", |rocket| async {
+            if rocket.state::<Store>().is_some() { Ok(rocket) } else { Err(rocket) }
+        }))
+        .ignite()
+        .await
+        .unwrap();
 
     let store = rocket.state::<Store>().unwrap();
     assert_eq!(store.count_users().await.unwrap(), 0);
