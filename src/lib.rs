@@ -1,4 +1,6 @@
 //! Fireside: a chat server for language models on your own machine, that you can script.
 
+pub mod accounts;
 pub mod config;
 pub mod domain;
+pub mod store;
