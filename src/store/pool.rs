@@ -161,7 +161,11 @@ fn make_private(file: &Path) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+    // Never opens a file that exists: closing it would drop the locks that SQLite holds on it in this process.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
     for suffix in ["", "-wal", "-shm"] {
         let mut path = file.as_os_str().to_owned();
         path.push(suffix);
