@@ -46,6 +46,16 @@ impl Accounts {
         }))
     }
 
+    /// The rules in force.
+    pub fn config(&self) -> &AccountsConfig {
+        &self.0.config
+    }
+
+    /// Whether nobody has made an account yet.
+    pub async fn is_empty(&self) -> Result<bool, AccountError> {
+        Ok(self.0.store.count_users().await? == 0)
+    }
+
     /// Whether a newcomer may make an account now: always the first one, then as the operator says.
     pub async fn takes_newcomers(&self) -> Result<bool, AccountError> {
         let open = self.0.config.registration == Registration::Open;

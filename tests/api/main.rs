@@ -1,0 +1,14 @@
+//! Black-box tests: the real program, its real database, and people who speak HTTP.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod configuration;
+mod crashes;
+mod house;
+mod isolation;
+mod plugins;
+mod queue;
+mod real_model;
+mod replies;
