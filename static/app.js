@@ -9,8 +9,11 @@ const on = (event, handle, capture = false) => document.addEventListener(event, 
 
 // A few kilobytes of nested quotes or of wide table rows can keep a parser busy for minutes. Text beyond these
 // limits stays the plain text that it is.
-const LIMIT = { text: 80_000, html: 1_000_000, cells: 4_000, highlight: 30_000, run: /([^\w\s=#-])\1{199}/,
-  nesting: /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m };
+const LIMIT = { text: 80_000, emphasis: 3_000, cells: 4_000, html: 1_000_000, highlight: 30_000 };
+const NESTED = /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m;
+
+const isWild = text =>
+  text.length > LIMIT.text || NESTED.test(text) || (text.match(/[*_]/g)?.length ?? 0) > LIMIT.emphasis;
 
 const escape = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 
@@ -43,6 +46,7 @@ const CLEAN = {
     "strong", "em", "del", "a", "table", "thead", "tbody", "tr", "th", "td"],
   ALLOWED_ATTR: ["href", "title", "class", "start", "align"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  ADD_URI_SAFE_ATTR: ["start", "align"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
@@ -96,7 +100,7 @@ function paint(body, live) {
   source.normalize(); // thousands of pieces become one text node
   const text = source.textContent;
   try {
-    if (text.length > LIMIT.text || LIMIT.nesting.test(text) || LIMIT.run.test(text)) throw new RangeError("too wild");
+    if (isWild(text)) throw new RangeError("more Markdown than a page should hold");
     if (live) paintOpen(rendered, text);
     else rendered.replaceChildren(toDom(markdown.lexer(text)));
     source.hidden = true;
@@ -173,7 +177,7 @@ function openChat() {
   grow(box);
   sidebar(false);
   follow(true);
-  if (matchMedia("(hover: hover)").matches) box.focus(); // on a phone this would bring up the keyboard
+  if (!matchMedia("(pointer: coarse)").matches) box.focus(); // on a phone this would bring up the keyboard
 }
 
 on("DOMContentLoaded", () => arrive());
