@@ -52,7 +52,7 @@ impl Marks {
             framed += &self.mark('b', index);
             from = at;
         }
-        framed + &core[from..] + &self.mark('c', index) + after
+        framed + &core[from..] + self.mark('c', index).as_str() + after
     }
 
     /// Takes a rendered text apart and the marks out. `contents` are the texts as they were before [`Marks::frame`]: where a
