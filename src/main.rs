@@ -1,5 +1,6 @@
 //! The command line; nothing else.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +9,9 @@ use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::{Config, PluginsConfig};
 use fireside::plugins::Plugins;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// A chat server for language models on your own machine, that you can script.
 #[derive(Parser)]
@@ -80,9 +83,7 @@ const NO_MODEL: u8 = 3;
 fn main() -> ExitCode {
     // What the server writes is its owner's: files 0600, folders 0700.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rocket=warn,llama-cpp-2=warn,sqlx=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    log_to_stderr();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -91,6 +92,15 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(error.as_ref()),
     }
+}
+
+/// `RUST_LOG` chooses what is logged. Rocket's indented lines, which explain every request, are never part of it.
+fn log_to_stderr() {
+    let chosen = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,rocket=error,llama-cpp-2=warn,sqlx=warn"));
+    let not_indented = filter_fn(|metadata| !metadata.target().ends_with("::_"));
+    let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(layer.with_filter(chosen).with_filter(not_indented)).init();
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

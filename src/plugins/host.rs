@@ -108,7 +108,8 @@ struct Patterns {
 impl Patterns {
     fn get(&self, pattern: &str) -> Fallible<Regex> {
         // A panic while the lock was held leaves a map that is still a cache.
-        let kept = |it: &Self| it.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(pattern).cloned();
+        let kept =
+            |it: &Self| it.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(pattern).cloned();
         if let Some(regex) = kept(self) {
             return Ok(regex);
         }

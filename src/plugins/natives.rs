@@ -36,9 +36,12 @@ fn replacing(engine: &mut rhai::Engine) {
         .register_fn("replace", |ctx: NativeCallContext, text: &mut ImmutableString, from: char, to: &str| {
             replace(&ctx, text, from.encode_utf8(&mut [0; 4]), to)
         })
-        .register_fn("replace", |ctx: NativeCallContext, text: &mut ImmutableString, from: char, to: char| {
-            replace(&ctx, text, from.encode_utf8(&mut [0; 4]), to.encode_utf8(&mut [0; 4]))
-        });
+        .register_fn(
+            "replace",
+            |ctx: NativeCallContext, text: &mut ImmutableString, from: char, to: char| {
+                replace(&ctx, text, from.encode_utf8(&mut [0; 4]), to.encode_utf8(&mut [0; 4]))
+            },
+        );
 }
 
 fn replace(ctx: &NativeCallContext, text: &mut ImmutableString, from: &str, to: &str) -> Fallible<()> {
@@ -54,18 +57,10 @@ fn replace(ctx: &NativeCallContext, text: &mut ImmutableString, from: &str, to: 
 
 fn splitting(engine: &mut rhai::Engine) {
     engine
-        .register_fn("to_chars", |ctx: NativeCallContext, text: &str| {
-            collect(&ctx, text.chars())
-        })
-        .register_fn("split", |ctx: NativeCallContext, text: &str| {
-            collect(&ctx, text.split_whitespace())
-        })
-        .register_fn("split", |ctx: NativeCallContext, text: &str, by: &str| {
-            collect(&ctx, text.split(by))
-        })
-        .register_fn("split", |ctx: NativeCallContext, text: &str, by: char| {
-            collect(&ctx, text.split(by))
-        })
+        .register_fn("to_chars", |ctx: NativeCallContext, text: &str| collect(&ctx, text.chars()))
+        .register_fn("split", |ctx: NativeCallContext, text: &str| collect(&ctx, text.split_whitespace()))
+        .register_fn("split", |ctx: NativeCallContext, text: &str, by: &str| collect(&ctx, text.split(by)))
+        .register_fn("split", |ctx: NativeCallContext, text: &str, by: char| collect(&ctx, text.split(by)))
         .register_fn("split", |ctx: NativeCallContext, text: &str, by: &str, most: i64| {
             collect(&ctx, text.splitn(at_least_one(most), by))
         })
@@ -91,10 +86,7 @@ fn at_least_one(count: i64) -> usize {
 }
 
 /// The items as an array, as long as they fit into one.
-pub(super) fn collect(
-    ctx: &NativeCallContext,
-    items: impl Iterator<Item: Into<Dynamic>>,
-) -> Fallible<Array> {
+pub(super) fn collect(ctx: &NativeCallContext, items: impl Iterator<Item: Into<Dynamic>>) -> Fallible<Array> {
     let most = ctx.engine().max_array_size();
     let array: Array = items.take(most + 1).map(Into::into).collect();
     if array.len() > most {
@@ -145,7 +137,10 @@ fn printing(engine: &mut rhai::Engine) {
 
 /// A value as text. Rhai prints by other, unbounded means where printing returns an error, so a text that grows
 /// too long ends the call another way.
-fn printed(ctx: &NativeCallContext, print: impl FnOnce(&mut Printer) -> Result<(), &'static str>) -> ImmutableString {
+fn printed(
+    ctx: &NativeCallContext,
+    print: impl FnOnce(&mut Printer) -> Result<(), &'static str>,
+) -> ImmutableString {
     let mut out = Printer { text: String::new(), most: ctx.engine().max_string_size() };
     if let Err(reason) = print(&mut out) {
         budget::refuse(reason);

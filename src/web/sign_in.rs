@@ -42,7 +42,7 @@ async fn login_page(
     if accounts.is_empty().await? {
         return Ok(Either::Left(Redirect::to("/register")));
     }
-    Ok(login_form(accounts, "", &next, None).await?)
+    login_form(accounts, "", &next, None).await
 }
 
 #[post("/login", data = "<form>")]
@@ -58,7 +58,7 @@ async fn login(
             remember(cookies, id, accounts);
             Ok(Either::Left(Redirect::to(next.to_string())))
         }
-        Err(error) => Ok(login_form(accounts, form.username, &next, Some(refusal(error)?)).await?),
+        Err(error) => login_form(accounts, form.username, &next, Some(refusal(error)?)).await,
     }
 }
 

@@ -195,7 +195,7 @@ async fn closed_registration_lets_only_the_first_account_in() {
     let second = Person::new(&app.url, "bob").register().await;
 
     assert_eq!(second.status(), 403);
-    assert!(second.text().await.unwrap().contains("closed"));
+    assert!(second.text().await.unwrap().contains("takes no new accounts"));
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ fn the_environment_wins_and_is_named_when_it_is_wrong() {
 #[tokio::test]
 async fn a_dot_env_file_is_read_and_the_environment_wins_over_it() {
     let home = Home::new(ECHO);
-    home.write(".env", "FIRESIDE_CHAT__GREETING=Greetings from the file\n");
+    home.write(".env", "FIRESIDE_CHAT__GREETING=\"Greetings from the file\"\n");
     let app = TestApp::start_in(home).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;

@@ -37,7 +37,7 @@ async fn what_the_redactor_removes_is_nowhere() {
     assert!(text.contains("Write to") && text.contains("today."), "the rest of the reply arrives: {text}");
     let (_, _, home) = tokio::task::spawn_blocking(move || app.terminate()).await.unwrap();
     let written = String::from_utf8_lossy(&home.everything_written()).into_owned();
-    for secret in [MAIL, "grace.hopper", CARD, "4111111111111111", "1111 1111"] {
+    for secret in [MAIL, "grace.hopper", CARD, "4111111111111111"] {
         assert!(!seen.contains(secret), "{secret} was shown: {seen}");
         assert!(!written.contains(secret), "{secret} was written");
     }

@@ -90,7 +90,7 @@ async fn a_message_that_cannot_fit_is_refused_with_both_counts() {
 
     assert_eq!(refused.status(), 422);
     let sentence = refused.text().await.unwrap();
-    assert!(sentence.contains("256") && sentence.contains("40"), "{sentence}");
+    assert!(sentence.contains("408 tokens") && sentence.contains("at most 192 fit"), "{sentence}");
     assert!(!ada.page(&format!("/c/{conversation}")).await.contains("word word"));
 }
 

@@ -54,8 +54,8 @@ async fn two_tabs_see_one_reply_and_a_late_one_catches_up() {
     let late = ada.follow(&reply, 0).await;
 
     let ((rest, _), (whole, _)) = tokio::join!(first.rest(), late.rest());
-    assert_eq!(piece.data + &rest, whole);
-    assert_eq!(whole, "one two three ".repeat(20).trim_end());
+    assert_eq!(piece.data + rest.as_str(), whole);
+    assert_eq!(whole.trim_end(), "one two three ".repeat(20).trim_end());
 }
 
 #[tokio::test]
@@ -71,7 +71,8 @@ async fn a_viewer_that_comes_back_gets_what_it_missed_and_nothing_twice() {
     drop(cut_off);
     let (rest, _) = ada.follow(&reply, seen.id.parse().unwrap()).await.rest().await;
 
-    assert_eq!(seen.data + &rest, "zwölf 🦀 \n".repeat(15).trim_end());
+    let text = seen.data + rest.as_str();
+    assert_eq!(text.trim_end(), "zwölf 🦀 \n".repeat(15).trim_end());
 }
 
 #[tokio::test]
@@ -84,7 +85,7 @@ async fn a_reply_goes_on_when_nobody_looks() {
     let reply = ada.send(&conversation, &script).await;
     drop(ada.follow(&reply, 0).await);
 
-    assert_eq!(ada.read(&reply).await, "step ".repeat(30).trim_end());
+    assert_eq!(ada.read(&reply).await.trim_end(), "step ".repeat(30).trim_end());
     assert!(ada.bubble(&reply).await.contains("step step"));
 }
 
@@ -103,7 +104,7 @@ async fn stop_keeps_the_text_so_far() {
     let (rest, _) = events.rest().await;
 
     assert!(stopped.status().is_success());
-    let text = first.data + &rest;
+    let text = first.data + rest.as_str();
     assert!(text.starts_with("word") && text.len() < 50_000, "{} bytes", text.len());
     assert_eq!(ada.follow(&reply, 0).await.rest().await.0.trim_end(), text.trim_end());
     assert!(!ada.ask(&conversation, "again").await.is_empty(), "the conversation goes on");
@@ -119,7 +120,7 @@ async fn a_failure_is_told_with_its_sentence_and_can_be_tried_again() {
     let reply = ada.send(&conversation, &script).await;
     let (text, named) = ada.follow(&reply, 0).await.rest().await;
 
-    assert_eq!(text, "half way");
+    assert_eq!(text, "half way ");
     let names: Vec<_> =
         named.iter().map(|event| event.name.as_str()).filter(|name| *name != "status").collect();
     assert_eq!(names, ["failed", "done"]);
@@ -164,6 +165,6 @@ async fn sigterm_with_open_streams_ends_within_three_seconds_and_keeps_the_text(
     let ada = crate::support::Person { url: app.url.clone(), ..ada };
     ada.sign_in().await;
     let kept = ada.read(&reply).await;
-    assert_eq!(kept, (first.data + &rest).trim_end(), "what was shown is kept");
+    assert_eq!(kept.trim_end(), (first.data + rest.as_str()).trim_end(), "what was shown is kept");
     assert!(ada.bubble(&reply).await.contains("interrupted"));
 }

@@ -3,7 +3,7 @@
 
 mod person;
 
-pub use person::{Event, Events, Person, Reply, a_moment, reply_id};
+pub use person::{Person, Reply, reply_id};
 
 use std::fs;
 use std::io::{BufRead, BufReader};

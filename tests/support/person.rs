@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -119,6 +118,7 @@ impl Person {
 
 /// The id of the reply that a fragment announces: the message whose event stream it connects to.
 pub fn reply_id(html: &str) -> Option<String> {
+    let html = unescape(html);
     let (before, _) = html.split_once("/events")?;
     Some(before.rsplit_once('/')?.1.to_owned())
 }
@@ -215,9 +215,4 @@ pub fn unescape(html: &str) -> String {
     .iter()
     .fold(html.to_owned(), |text, (from, to)| text.replace(from, to))
     .replace("&amp;", "&")
-}
-
-/// A short wait between two looks at something that has no event to wait for.
-pub async fn a_moment() {
-    tokio::time::sleep(Duration::from_millis(20)).await;
 }
