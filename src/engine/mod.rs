@@ -95,7 +95,7 @@ impl Engine {
                     Some(file) => llama::run(&config, &file, &queue, &sender),
                     None => run_echo(&config, &queue, &sender),
                 }));
-                queue.stop();
+                drop(queue.close());
                 let broke = || Err("The engine broke down; restart the server and see its log.".to_owned());
                 sender.send_replace(match outcome.unwrap_or_else(|_| broke()) {
                     Ok(()) => EngineState::Stopped,

@@ -22,8 +22,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// How many tokens a text has inside a prompt. Takes time in proportion to the text (some milliseconds for 32,000
-    /// characters): not for a thread of the async runtime.
+    /// How many tokens a text has inside a prompt. Takes about a millisecond for 1,000 characters: not for
+    /// a thread of the async runtime.
     pub fn count_tokens(&self, text: &str) -> usize {
         self.prompts.count(text)
     }

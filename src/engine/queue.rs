@@ -49,6 +49,7 @@ pub(super) struct Job {
 struct Outbox(Arc<Mailbox>);
 
 /// What the worker does next.
+#[allow(clippy::large_enum_variant)] // made once a request, and moved on at once
 pub(super) enum Next {
     /// Begin this request.
     Begin(Job),
@@ -117,20 +118,25 @@ impl Queue {
     pub(super) fn wait(&self, until: Option<Instant>, room: bool, interrupted: impl Fn() -> bool) {
         let state = lock(&self.state);
         let patience = until.map_or(IDLE, |until| until.saturating_duration_since(Instant::now()));
-        let sleeps =
-            |state: &mut State| !state.stopping && !(room && !state.waiting.is_empty()) && !interrupted();
+        let sleeps = |state: &mut State| {
+            let work = room && !state.waiting.is_empty();
+            !(state.stopping || work || interrupted())
+        };
         drop(self.changed.wait_timeout_while(state, patience, sleeps));
     }
 
-    /// Refuses everything from now on and cancels what waits.
+    /// Refuses everything from now on and cancels what waits; the worker cancels what runs.
     pub(super) fn stop(&self) {
+        self.close().into_iter().for_each(Job::cancelled_unread);
+    }
+
+    /// Refuses everything from now on; those who wait are the caller's. Dropped, they fail.
+    pub(super) fn close(&self) -> VecDeque<Job> {
         let mut state = lock(&self.state);
         state.stopping = true;
-        let waiting = std::mem::take(&mut state.waiting);
         self.changed.notify_all();
-        // Unlocked first, since a dropped ticket locks the queue again.
-        drop(state);
-        waiting.into_iter().for_each(Job::cancelled_unread);
+        // Handed out and not dropped here, since a dropped ticket locks the queue again.
+        std::mem::take(&mut state.waiting)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

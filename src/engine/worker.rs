@@ -44,3 +44,47 @@ pub(super) fn run<B: Backend>(queue: &Queue, backend: &mut B) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::backend::{Request, Step};
+    use super::super::mailbox::Mailbox;
+    use super::super::prompt::Prompt;
+    use super::super::queue::Job;
+    use super::*;
+    use crate::domain::{SamplingParams, UserId};
+
+    struct Broken;
+
+    impl Backend for Broken {
+        type Sequence = ();
+
+        fn open(&mut self, _: &Request) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn step(&mut self, _: &mut ()) -> Result<Step, String> {
+            panic!("the model broke")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_backend_that_panics_fails_the_reply_and_frees_its_place() {
+        let (queue, mailbox, user) = (Queue::new(1, 1), Arc::new(Mailbox::default()), UserId::new());
+        let prompt = Prompt { segments: Vec::new(), left_out: 0, tokens: vec![1] };
+        let request = Request { user, prompt, params: SamplingParams::default(), seed: 1 };
+        queue.push(Job::new(queue.reserve(user).unwrap(), Arc::clone(&mailbox), request)).unwrap();
+
+        let worker = std::thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || run(&queue, &mut Broken)
+        });
+
+        assert!(worker.join().is_err());
+        assert_eq!(mailbox.next().await, Event::Queued { position: 1 });
+        assert!(matches!(mailbox.next().await, Event::Failed(_)));
+        assert_eq!(queue.taken(), 0);
+    }
+}

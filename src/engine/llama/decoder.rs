@@ -38,10 +38,15 @@ pub(super) struct Sequence {
 }
 
 impl<'model> Decoder<'model> {
-    /// `piece` tokens of a prompt are read in one step; at most the context's `n_batch`.
-    pub(super) fn new(model: &'model LlamaModel, context: LlamaContext<'model>, piece: usize) -> Self {
+    /// At most `n_ctx` tokens, which the context must have, are in memory at a time. `piece` tokens of a prompt are
+    /// read in one step, at most the context's `n_batch`.
+    pub(super) fn new(
+        model: &'model LlamaModel,
+        context: LlamaContext<'model>,
+        n_ctx: usize,
+        piece: usize,
+    ) -> Self {
         let piece = piece.clamp(1, context.n_batch() as usize);
-        let n_ctx = context.n_ctx() as usize;
         Self {
             model,
             context,

@@ -49,11 +49,12 @@ pub(super) fn run(
             file.display()
         )
     })?;
-    let model = Arc::new(describe(&llama, file, context.n_ctx().min(n_ctx))?);
+    let n_ctx = context.n_ctx().min(n_ctx);
+    let model = Arc::new(describe(&llama, file, n_ctx)?);
     tracing::info!(model = model.name, n_ctx = model.n_ctx, "the model is ready");
     state.send_replace(EngineState::Ready(model));
     let piece = if config.n_gpu_layers > 0 { config.n_batch } else { CPU_PIECE.min(config.n_batch) };
-    worker::run(queue, &mut Decoder::new(&llama, context, piece as usize));
+    worker::run(queue, &mut Decoder::new(&llama, context, n_ctx as usize, piece as usize));
     Ok(())
 }
 

@@ -17,7 +17,7 @@ impl Specials {
     ) -> Result<Self, aho_corasick::BuildError> {
         let texts: BTreeSet<String> = texts
             .into_iter()
-            .filter(|(text, literal)| !text.is_empty() && !(*literal && text.trim().is_empty()))
+            .filter(|(text, literal)| !(text.is_empty() || *literal && text.trim().is_empty()))
             .map(|(text, _)| text)
             .collect();
         let finder = if texts.is_empty() { None } else { Some(AhoCorasick::new(&texts)?) };

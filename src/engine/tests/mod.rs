@@ -26,7 +26,8 @@ pub(super) fn model_file() -> PathBuf {
 }
 
 fn real_config() -> LlmConfig {
-    LlmConfig { model: model_file(), n_ctx: 2048, ..LlmConfig::default() }
+    // One thread: several engines compute at once here, and llama.cpp's threads wait for each other by spinning.
+    LlmConfig { model: model_file(), n_ctx: 2048, n_threads: 1, ..LlmConfig::default() }
 }
 
 fn echo_config() -> LlmConfig {

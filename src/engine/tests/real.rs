@@ -11,9 +11,9 @@ async fn a_real_model_answers() {
     let model = engine.model().unwrap();
 
     let (reply, finished) =
-        read(send(&engine, UserId::new(), "What is the capital of France?", greedy(60))).await;
+        read(send(&engine, UserId::new(), "Write a haiku about the sea.", greedy(60))).await;
 
-    assert!(reply.contains("Paris"), "{reply}");
+    assert!(reply.contains("ocean") || reply.contains("sea"), "{reply}");
     let finished = finished.unwrap();
     assert_eq!(finished.reason, FinishReason::Stop);
     let ids = finished.token_ids.unwrap();
@@ -24,29 +24,23 @@ async fn a_real_model_answers() {
 
 #[tokio::test]
 async fn the_next_turn_reads_only_what_is_new_and_never_anothers_memory() {
-    let (engine, user) = (real().await, UserId::new());
-    let model = engine.model().unwrap();
+    // An engine of its own, for another test's request would take the memory.
+    let (engine, user) = (Engine::start(real_config()).unwrap(), UserId::new());
+    let model = ready(&engine).await;
     let mut talk = vec![says(Role::User, &"Count from one to nine. ".repeat(30))];
     let ask = |user, talk: &[PromptMessage]| {
         let prompt = model.prepare(talk, 16).unwrap();
         read(engine.reserve(user).unwrap().submit(prompt, greedy(16)).unwrap())
     };
-    // Another test's request may come in between and take the memory: try until none did.
-    for _ in 0..20 {
-        let (reply, finished) = ask(user, &talk).await;
-        talk.push(PromptMessage { token_ids: finished.unwrap().token_ids, ..says(Role::Assistant, &reply) });
-        talk.push(says(Role::User, "And now backwards."));
-        let finished = ask(user, &talk).await.1.unwrap();
-        talk.truncate(1);
-        if finished.timings.reused_tokens == 0 {
-            continue;
-        }
 
-        assert!(finished.timings.reused_tokens >= finished.usage.prompt_tokens - 2 * 64 - 20, "{finished:?}");
-        assert_eq!(ask(UserId::new(), &talk).await.1.unwrap().timings.reused_tokens, 0);
-        return;
-    }
-    panic!("nothing was ever reused");
+    let (reply, first) = ask(user, &talk).await;
+    talk.push(PromptMessage { token_ids: first.unwrap().token_ids, ..says(Role::Assistant, &reply) });
+    talk.push(says(Role::User, "And now backwards."));
+    let next = ask(user, &talk).await.1.unwrap();
+    let anothers = ask(UserId::new(), &talk).await.1.unwrap();
+
+    assert!(next.timings.reused_tokens + 2 * 64 > next.usage.prompt_tokens, "{next:?}");
+    assert_eq!(anothers.timings.reused_tokens, 0);
 }
 
 #[tokio::test]
@@ -75,20 +69,19 @@ async fn cancelling_takes_effect_in_the_middle_of_a_long_prompt() {
 
 #[tokio::test]
 async fn a_full_context_ends_with_length() {
-    let engine = real().await;
-    let model = engine.model().unwrap();
-    let prompt = model.prepare(&[says(Role::User, &"word ".repeat(1900))], 64).unwrap();
-    let params = SamplingParams {
-        logit_bias: [("2".to_owned(), -100.0), ("0".to_owned(), -100.0)].into(),
-        ..greedy(1000)
-    };
+    let engine = Engine::start(LlmConfig { n_ctx: 256, ..real_config() }).unwrap();
+    let model = ready(&engine).await;
+    let prompt = model.prepare(&[says(Role::User, &"word ".repeat(150))], 1000).unwrap();
+    // Without the tokens that end a turn.
+    let bans = ["0", "2"].map(|token| (token.to_owned(), -100.0));
+    let params = SamplingParams { logit_bias: bans.into(), ..greedy(1000) };
     let tokens = prompt.token_count();
 
     let (_, finished) = read(engine.reserve(UserId::new()).unwrap().submit(prompt, params).unwrap()).await;
 
     let finished = finished.unwrap();
     assert_eq!(finished.reason, FinishReason::Length);
-    assert_eq!(finished.usage.completion_tokens as usize, 2048 - tokens + 1);
+    assert_eq!(finished.usage.completion_tokens as usize, 256 - tokens + 1);
 }
 
 #[tokio::test]
