@@ -14,7 +14,7 @@ use rocket::{Build, Ignite, Rocket};
 
 use crate::accounts::Accounts;
 use crate::chat::Chat;
-use crate::config::{Backend, Config, ConfigError};
+use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, EngineError, EngineState};
 use crate::plugins::Plugins;
 use crate::store::{Database, Store, StoreError, sqlite_url};
@@ -46,17 +46,6 @@ pub enum AppError {
         /// What the system said.
         error: io::Error,
     },
-    /// No model is configured and none is in `models/`.
-    #[error(
-        "No model is configured and models/ holds no GGUF file. Put one there, or set [default.llm] model in \
-         Rocket.toml, or CHAT_MODEL_GGUF; ./run fetches a small one by itself."
-    )]
-    NoModel,
-    /// Several files lie in `models/`.
-    #[error(
-        "models/ holds several GGUF files ({0}). Name one in [default.llm] model in Rocket.toml, or in CHAT_MODEL_GGUF."
-    )]
-    ManyModels(String),
     /// The model failed after the start.
     #[error("{0}")]
     Model(String),
@@ -85,30 +74,6 @@ pub fn figment() -> Result<Figment, AppError> {
         .merge(Env::prefixed("FIRESIDE_").split("__").global()))
 }
 
-/// The one GGUF file to load.
-pub fn model_path(config: &Config) -> Result<PathBuf, AppError> {
-    if !config.llm.model.as_os_str().is_empty() {
-        return Ok(config.llm.model.clone());
-    }
-    let mut found: Vec<PathBuf> = match fs::read_dir("models") {
-        Ok(entries) => entries
-            .filter_map(|entry| Some(entry.ok()?.path())) // An entry that vanished meanwhile is no model.
-            .filter(|path| path.extension().is_some_and(|extension| extension == "gguf"))
-            .collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(AppError::File { path: "models".into(), error }),
-    };
-    found.sort();
-    match found.len() {
-        0 => Err(AppError::NoModel),
-        1 => Ok(found.remove(0)),
-        _ => {
-            let names = found.iter().filter_map(|path| path.file_name()?.to_str());
-            Err(AppError::ManyModels(names.collect::<Vec<_>>().join(", ")))
-        }
-    }
-}
-
 /// The database without a server, for the command line.
 pub async fn open_store(figment: &Figment, config: &Config) -> Result<Store, AppError> {
     make_private_folder(&config.server.data_dir)?;
@@ -117,10 +82,7 @@ pub async fn open_store(figment: &Figment, config: &Config) -> Result<Store, App
 
 /// Runs the server until it is told to stop.
 pub async fn serve(figment: Figment) -> Result<(), AppError> {
-    let mut config = Config::extract(&figment)?;
-    if config.llm.backend == Backend::Llama {
-        config.llm.model = model_path(&config)?;
-    }
+    let config = Config::extract(&figment)?;
     make_private_folder(&config.server.data_dir)?;
     let figment = with_derived(figment, &config)?;
     let engine = Engine::start(config.llm.clone())?;

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::{Config, PluginsConfig};
+use fireside::engine::{EngineError, find_model};
 use fireside::plugins::Plugins;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
@@ -121,9 +122,9 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             let store = app::open_store(&figment, &config).await?;
             user(command, &Accounts::new(store, config.accounts)).await?;
         }
-        Command::Model(ModelCommand::Path) => match app::model_path(&Config::extract(&figment)?) {
+        Command::Model(ModelCommand::Path) => match find_model(&Config::extract(&figment)?.llm) {
             Ok(path) => println!("{}", path.display()),
-            Err(app::AppError::NoModel) => return Ok(ExitCode::from(NO_MODEL)),
+            Err(EngineError::NoModel(_)) => return Ok(ExitCode::from(NO_MODEL)),
             Err(error) => return Err(error.into()),
         },
         Command::Plugin(PluginCommand::Check { folders }) => {

@@ -9,6 +9,9 @@ pub enum EngineError {
         /// How far it is, 0 to 100.
         percent: u8,
     },
+    /// No model is configured and `models/` holds none; a sentence with the ways to get one.
+    #[error("{0}")]
+    NoModel(String),
     /// The model could not be loaded, or the engine broke; a sentence.
     #[error("{0}")]
     Failed(String),

@@ -32,6 +32,7 @@ mod stop;
 mod utf8;
 mod worker;
 
+use std::path::PathBuf;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,14 @@ pub use prompt::{Origin, Prompt, Segment};
 use self::queue::Queue;
 use crate::config::{Backend, LlmConfig};
 use crate::domain::UserId;
+
+/// The GGUF file that [`Engine::start`] would load: the configured one, or the only one in `models/`.
+///
+/// # Errors
+/// [`EngineError::NoModel`] when there is none to choose, [`EngineError::Failed`] for one that cannot be used.
+pub fn find_model(config: &LlmConfig) -> Result<PathBuf, EngineError> {
+    llama::find(&config.model)
+}
 
 /// How far the engine is.
 #[derive(Debug, Clone)]
@@ -84,7 +93,7 @@ impl Engine {
         let queue = Queue::new(config.queue_size, config.max_per_user);
         let (sender, state) = watch::channel(EngineState::Loading { percent: 0 });
         let file = match config.backend {
-            Backend::Llama => Some(llama::find(&config.model).map_err(EngineError::Failed)?),
+            Backend::Llama => Some(find_model(&config)?),
             Backend::Echo => None,
         };
         let thread = std::thread::Builder::new().name("engine".into());

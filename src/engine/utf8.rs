@@ -61,7 +61,7 @@ mod tests {
     fn bytes_that_are_no_text_are_replaced_and_said_so() {
         let mut utf8 = Utf8::default();
 
-        let text = utf8.push(b"\xffa\xf0\x9f") + &utf8.push(b"b");
+        let text = utf8.push(b"\xffa\xf0\x9f") + utf8.push(b"b").as_str();
 
         assert_eq!(text, "\u{fffd}a\u{fffd}b");
         assert!(utf8.replaced());
@@ -73,7 +73,7 @@ mod tests {
             let (left, right) = bytes.split_at(cut.min(bytes.len()));
             let mut utf8 = Utf8::default();
 
-            let text = utf8.push(left) + &utf8.push(right);
+            let text = utf8.push(left) + utf8.push(right).as_str();
 
             let whole = String::from_utf8_lossy(&bytes);
             prop_assert!(whole.starts_with(&text));

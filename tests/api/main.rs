@@ -1,5 +1,7 @@
 //! Black-box tests: the real program, its real database, and people who speak HTTP.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test that meets a surprise should fail.
+
 #[path = "../support/mod.rs"]
 mod support;
 

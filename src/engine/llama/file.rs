@@ -1,6 +1,8 @@
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+
+use crate::engine::EngineError;
 
 /// Where a model is looked for when none is configured.
 const FOLDER: &str = "models";
@@ -10,17 +12,19 @@ const WAYS: &str = "put one .gguf file into models/, set [default.llm] model in 
 
 /// The model file: the configured one, or the only one in `models/`. An error is one sentence that names the file
 /// and the ways to get a model.
-pub(in crate::engine) fn find(configured: &Path) -> Result<PathBuf, String> {
+pub(in crate::engine) fn find(configured: &Path) -> Result<PathBuf, EngineError> {
     let file =
         if configured.as_os_str().is_empty() { only_one_in(Path::new(FOLDER))? } else { configured.into() };
     match magic(&file) {
         Ok(magic) if &magic == b"GGUF" => Ok(file),
-        Ok(_) => Err(format!("The model file {} is not a GGUF file: {WAYS}.", file.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(format!("The model file {} is not a GGUF file: {WAYS}.", file.display()))
-        }
-        Err(error) => Err(format!("The model file {} cannot be read ({error}): {WAYS}.", file.display())),
+        Ok(_) => Err(refused(&file, "is not a GGUF file")),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(refused(&file, "is not a GGUF file")),
+        Err(error) => Err(refused(&file, &format!("cannot be read ({error})"))),
     }
+}
+
+fn refused(file: &Path, why: &str) -> EngineError {
+    EngineError::Failed(format!("The model file {} {why}: {WAYS}.", file.display()))
 }
 
 fn magic(file: &Path) -> std::io::Result<[u8; 4]> {
@@ -29,8 +33,9 @@ fn magic(file: &Path) -> std::io::Result<[u8; 4]> {
     Ok(magic)
 }
 
-fn only_one_in(folder: &Path) -> Result<PathBuf, String> {
-    let entries = std::fs::read_dir(folder).map_err(|_| format!("There is no model: {WAYS}."))?;
+fn only_one_in(folder: &Path) -> Result<PathBuf, EngineError> {
+    let none = || EngineError::NoModel(format!("There is no model in models/: {WAYS}."));
+    let entries = std::fs::read_dir(folder).map_err(|_| none())?;
     let mut files: Vec<_> = entries
         .filter_map(|entry| entry.map(|entry| entry.path()).ok())
         .filter(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")))
@@ -38,13 +43,13 @@ fn only_one_in(folder: &Path) -> Result<PathBuf, String> {
         .collect();
     files.sort();
     match files.as_slice() {
-        [] => Err(format!("There is no model in models/: {WAYS}.")),
+        [] => Err(none()),
         [file] => Ok(file.clone()),
-        [first, ..] => Err(format!(
+        [first, ..] => Err(EngineError::Failed(format!(
             "There are {} models in models/: name one in [default.llm] model, for example \"{}\".",
             files.len(),
             first.display()
-        )),
+        ))),
     }
 }
 
@@ -74,7 +79,7 @@ mod tests {
         let folder = folder(&[("note.gguf", "hello"), ("short.gguf", "GG")]);
 
         for name in ["note.gguf", "short.gguf", "none.gguf"] {
-            let sentence = find(&folder.path().join(name)).unwrap_err();
+            let sentence = find(&folder.path().join(name)).unwrap_err().to_string();
 
             assert!(sentence.contains(name) && sentence.contains("CHAT_MODEL_GGUF"), "{sentence}");
         }
@@ -86,7 +91,7 @@ mod tests {
         let two = folder(&[("a.gguf", ""), ("b.GGUF", "")]);
 
         assert!(only_one_in(one.path()).unwrap().ends_with("a-00001-of-00002.gguf"));
-        assert!(only_one_in(two.path()).unwrap_err().starts_with("There are 2 models"));
-        assert!(only_one_in(&one.path().join("none")).unwrap_err().starts_with("There is no model"));
+        assert!(only_one_in(two.path()).unwrap_err().to_string().starts_with("There are 2 models"));
+        assert!(matches!(only_one_in(&one.path().join("none")), Err(EngineError::NoModel(_))));
     }
 }
