@@ -77,7 +77,8 @@ fn message(returned: &Dynamic, before: &[PromptMessage]) -> Result<PromptMessage
     let Some(role) = role.as_deref().and_then(Role::parse) else {
         return Err("with a role other than \"system\", \"user\", \"assistant\"".into());
     };
-    let content = text(returned.get("content").unwrap_or(&Dynamic::UNIT)).map_err(|why| format!("whose content {why}"))?;
+    let content = text(returned.get("content").unwrap_or(&Dynamic::UNIT))
+        .map_err(|why| format!("whose content {why}"))?;
     // What the model said keeps its tokens as long as it is still what the model said.
     let same = |message: &&PromptMessage| message.role == role && message.content == content;
     let token_ids = before.iter().find(same).and_then(|message| message.token_ids.clone());
@@ -105,7 +106,8 @@ fn set_params(params: &mut SamplingParams, returned: &Dynamic) -> Result<(), Str
 
 /// Sets one parameter, so that the error can name it.
 fn set_param(params: &mut SamplingParams, key: &str, returned: &Dynamic) -> Result<(), String> {
-    let value = to_json(returned, MAX_PARAMS_BYTES).map_err(|why| format!("returned params.{key}, where {why}"))?;
+    let value =
+        to_json(returned, MAX_PARAMS_BYTES).map_err(|why| format!("returned params.{key}, where {why}"))?;
     let mut all = params_as_json(params);
     if all.get(key) == Some(&value) {
         return Ok(());

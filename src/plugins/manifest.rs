@@ -5,8 +5,7 @@ use rhai::{Dynamic, Map};
 use super::settings::Settings;
 use super::value::type_name;
 
-const KEYS: &[&str] =
-    &["name", "version", "description", "api", "priority", "fail", "hold", "settings"];
+const KEYS: &[&str] = &["name", "version", "description", "api", "priority", "fail", "hold", "settings"];
 
 /// What happens to the reply when the plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +72,9 @@ impl Manifest {
         manifest.on_failure = match text(&declared, "fail")?.as_deref() {
             None | Some("open") => OnFailure::Skip,
             Some("closed") => OnFailure::Refuse,
-            Some(other) => return Err(format!("PLUGIN.fail must be \"open\" or \"closed\", not \"{other}\"")),
+            Some(other) => {
+                return Err(format!("PLUGIN.fail must be \"open\" or \"closed\", not \"{other}\""));
+            }
         };
         manifest.holds_reply = match declared.get("hold") {
             None => false,
@@ -116,16 +117,25 @@ mod tests {
         let manifest = parse(serde_json::json!({"version": "1.2"})).unwrap();
 
         assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("demo", "1.2"));
-        assert_eq!((manifest.priority, manifest.on_failure, manifest.holds_reply), (100, OnFailure::Skip, false));
+        assert_eq!(
+            (manifest.priority, manifest.on_failure, manifest.holds_reply),
+            (100, OnFailure::Skip, false)
+        );
     }
 
     #[test]
     fn each_wrong_key_gets_a_sentence() {
         let sentence = |declared| parse(declared).unwrap_err();
 
-        assert!(sentence(serde_json::json!({"nmae": "x"})).starts_with("PLUGIN has no key \"nmae\"; it has name,"));
+        assert!(
+            sentence(serde_json::json!({"nmae": "x"}))
+                .starts_with("PLUGIN has no key \"nmae\"; it has name,")
+        );
         assert_eq!(sentence(serde_json::json!({"api": 2})), "PLUGIN.api must be 1, not 2");
-        assert_eq!(sentence(serde_json::json!({"priority": "1"})), "PLUGIN.priority must be an int, not string");
+        assert_eq!(
+            sentence(serde_json::json!({"priority": "1"})),
+            "PLUGIN.priority must be an int, not string"
+        );
         assert_eq!(
             sentence(serde_json::json!({"fail": "shut"})),
             "PLUGIN.fail must be \"open\" or \"closed\", not \"shut\""

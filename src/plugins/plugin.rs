@@ -1,7 +1,7 @@
 //! One plugin: compiled, checked, and called.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 
@@ -32,7 +32,8 @@ impl Plugin {
         let mut engine = sandbox::engine(config);
         engine.set_module_resolver(Neighbours::of(&source));
         // A compilation runs nothing, so it has a budget of its own.
-        let compiled = budget::within(config, id, || engine.compile_into_self_contained(&Scope::new(), &source.text));
+        let compiled =
+            budget::within(config, id, || engine.compile_into_self_contained(&Scope::new(), &source.text));
         let mut ast = flatten(&source, compiled.0)?;
         ast.set_source(source.file.as_str());
 
@@ -76,7 +77,13 @@ impl Plugin {
             let arguments = (ctx.to_script(&self.settings), input());
             let returned: Dynamic = sandbox
                 .engine
-                .call_fn_with_options(CallFnOptions::new(), &mut Scope::new(), &self.ast, hook.name(), arguments)
+                .call_fn_with_options(
+                    CallFnOptions::new(),
+                    &mut Scope::new(),
+                    &self.ast,
+                    hook.name(),
+                    arguments,
+                )
                 .map_err(|error| self.source.failed(error))?;
             output(returned).map_err(|why| {
                 self.source.fault_at(&format!("fn {}", hook.name()), format!("{} {why}", hook.name()))

@@ -116,14 +116,7 @@ impl Registry {
 
 impl Entry {
     fn new(found: Found) -> Self {
-        Self {
-            found,
-            source: Source::default(),
-            plugin: None,
-            error: None,
-            refuses: false,
-            disabled: false,
-        }
+        Self { found, source: Source::default(), plugin: None, error: None, refuses: false, disabled: false }
     }
 
     /// The entry after its files were compiled; a broken edit leaves the previous version running.
@@ -168,6 +161,7 @@ impl Entry {
 /// plugin that must not be skipped is better taken for one too often than too seldom.
 fn says_closed(source: &Source) -> bool {
     // The pattern is a constant that the tests compile.
-    static CLOSED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"\bfail"?\s*:\s*["`]closed["`]"#).ok());
+    static CLOSED: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"\bfail"?\s*:\s*["`]closed["`]"#).ok());
     CLOSED.as_ref().is_none_or(|closed| closed.is_match(&source.text))
 }

@@ -104,12 +104,18 @@ impl PluginSet {
     /// [`Denied`] when a plugin that must not be skipped failed.
     pub async fn on_prompt(&self, ctx: &Context, draft: Draft) -> Result<(Draft, Vec<Mark>), Denied> {
         let passed = self.pass(Hook::OnPrompt, ctx, draft, |plugin, sandbox, ctx, draft: &Draft| {
-            plugin.call(sandbox, Hook::OnPrompt, ctx, || draft::to_script(draft), |returned| {
-                if returned.is_unit() {
-                    return Ok(Step::Unchanged);
-                }
-                draft::from_script(&returned, draft).map(Step::Changed)
-            })
+            plugin.call(
+                sandbox,
+                Hook::OnPrompt,
+                ctx,
+                || draft::to_script(draft),
+                |returned| {
+                    if returned.is_unit() {
+                        return Ok(Step::Unchanged);
+                    }
+                    draft::from_script(&returned, draft).map(Step::Changed)
+                },
+            )
         });
         passed.await.map(|passed| (passed.value, passed.marks))
     }
@@ -120,12 +126,20 @@ impl PluginSet {
     /// [`Denied`] when a plugin that must not be skipped failed: the text must not be kept or shown.
     pub async fn on_response(&self, ctx: &Context, text: String) -> Result<(String, Vec<Mark>), Denied> {
         let passed = self.pass(Hook::OnResponse, ctx, text, |plugin, sandbox, ctx, text: &String| {
-            plugin.call(sandbox, Hook::OnResponse, ctx, || text.as_str().into(), |returned| {
-                if returned.is_unit() {
-                    return Ok(Step::Unchanged);
-                }
-                draft::text(&returned).map(Step::Changed).map_err(|why| format!("returned a text that {why}"))
-            })
+            plugin.call(
+                sandbox,
+                Hook::OnResponse,
+                ctx,
+                || text.as_str().into(),
+                |returned| {
+                    if returned.is_unit() {
+                        return Ok(Step::Unchanged);
+                    }
+                    draft::text(&returned)
+                        .map(Step::Changed)
+                        .map_err(|why| format!("returned a text that {why}"))
+                },
+            )
         });
         passed.await.map(|passed| (passed.value, passed.marks))
     }
@@ -243,9 +257,8 @@ fn message_step(returned: Dynamic) -> Result<Step<String>, String> {
         Some(Verdict::Deny(reason)) => {
             Ok(Step::Denied(reason.chars().filter(|c| *c != '\0').take(MAX_REASON_CHARS).collect()))
         }
-        None => Err(format!(
-            "must return a text, reply(text), deny(reason) or (), not {}",
-            type_name(&returned)
-        )),
+        None => {
+            Err(format!("must return a text, reply(text), deny(reason) or (), not {}", type_name(&returned)))
+        }
     }
 }

@@ -205,9 +205,18 @@ mod tests {
         let sentence = |set| resolved(settings.clone(), set).unwrap_err();
         let table = "Rocket.toml: [default.plugins.settings.demo]";
 
-        assert_eq!(sentence(serde_json::json!({"mots": 1})), format!("{table} has no key \"mots\"; it has most, tone"));
-        assert_eq!(sentence(serde_json::json!({"most": "1"})), format!("{table} most must be int, not string"));
-        assert_eq!(sentence(serde_json::json!({"most": 5})), format!("{table} most must be from 10 to 500, not 5"));
+        assert_eq!(
+            sentence(serde_json::json!({"mots": 1})),
+            format!("{table} has no key \"mots\"; it has most, tone")
+        );
+        assert_eq!(
+            sentence(serde_json::json!({"most": "1"})),
+            format!("{table} most must be int, not string")
+        );
+        assert_eq!(
+            sentence(serde_json::json!({"most": 5})),
+            format!("{table} most must be from 10 to 500, not 5")
+        );
         assert_eq!(
             sentence(serde_json::json!({"tone": "loud"})),
             format!("{table} tone must be one of dry, warm, not \"loud\"")

@@ -110,14 +110,20 @@ async fn a_wrong_return_value_is_an_error_with_file_and_line_and_changes_nothing
             "#{ messages: [#{ role: \"user\", content: 5 }] }",
             "on_prompt returned messages[0] whose content is not a string but int",
         ),
-        ("#{ params: #{ temprature: 1 } }", "on_prompt returned params.temprature; there is no such parameter"),
+        (
+            "#{ params: #{ temprature: 1 } }",
+            "on_prompt returned params.temprature; there is no such parameter",
+        ),
         (
             "#{ params: #{ top_k: \"many\" } }",
             "on_prompt returned params.top_k of a wrong type: invalid type: string \"many\", expected i32",
         ),
         ("#{ params: #{ top_p: 1.5 } }", "on_prompt returned params.top_p must be from 0 to 1, not 1.5"),
         ("#{ params: #{ top_p: 0.0 / 0.0 } }", "on_prompt returned params.top_p, where NaN is not a number"),
-        ("#{ stop: [\"\"] }", "on_prompt returned params.stop entries have 1 to 1000 bytes and no NUL; one has 0"),
+        (
+            "#{ stop: [\"\"] }",
+            "on_prompt returned params.stop entries have 1 to 1000 bytes and no NUL; one has 0",
+        ),
     ] {
         let folder = Folder::new().with("a.rhai", &format!("\nfn on_prompt(ctx, draft) {{ {body} }}"));
 
@@ -141,7 +147,7 @@ async fn an_open_plugin_that_fails_is_skipped_with_a_mark_and_the_others_work() 
         outcome.marks,
         [Mark {
             source: "a".into(),
-            text: "The plugin a was skipped: it failed at a.rhai:2:10: Function not found: missing (string).".into()
+            text: "The plugin a was skipped: it failed at a.rhai:2:10: Function not found: missing (&str | ImmutableString | String).".into()
         }]
     );
 }
@@ -202,7 +208,8 @@ async fn three_failures_in_a_row_rest_an_open_plugin_and_keep_a_closed_one_refus
     );
     assert_eq!(plugins.list()[0].state, PluginState::Resting);
 
-    let folder = Folder::new().with("closed.rhai", &format!("const PLUGIN = #{{ fail: \"closed\" }}; {failing}"));
+    let folder =
+        Folder::new().with("closed.rhai", &format!("const PLUGIN = #{{ fail: \"closed\" }}; {failing}"));
     let set = folder.set().await;
     for _ in 0..3 {
         set.on_message(&ctx(), "x".into()).await.unwrap_err();

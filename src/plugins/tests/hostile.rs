@@ -31,7 +31,8 @@ fn peak_of(folder: &Folder, script: &str) -> usize {
     let ast = engine.compile(script).unwrap();
     let call = || {
         let mut scope = rhai::Scope::new();
-        let called = engine.call_fn::<rhai::Dynamic>(&mut scope, &ast, "on_message", ((), "hello".to_owned()));
+        let called =
+            engine.call_fn::<rhai::Dynamic>(&mut scope, &ast, "on_message", ((), "hello".to_owned()));
         called.is_ok()
     };
     let (_, spent) = sandbox::run_blocking(|| budget::within(&folder.config, "hostile", call)).unwrap();
@@ -98,8 +99,7 @@ async fn depth_does_not_overflow_the_stack() {
         "let a = []; loop { a = [a]; }",
         "let a = []; let b = []; loop { a.push([b.pop()]); b.push([a.pop()]); }",
         "let a = #{}; loop { let b = #{}; b.x = a; a = b; }",
-        "let f = Fn(\"f\"); loop { f = Fn(\"f\").curry(f); }",
-        "let a = []; for i in 0..2_000 { a = [a]; } a == a; a.to_string()",
+        "let a = []; for i in 0..2_000 { a = [a]; } a == a; a.to_string(); 7",
     ] {
         let told = survived(body).await;
         assert!(told.contains("was skipped"), "{body}: {told}");
@@ -108,11 +108,18 @@ async fn depth_does_not_overflow_the_stack() {
 
 #[tokio::test]
 async fn what_a_plugin_must_not_do_does_not_exist() {
-    for body in ["sleep(1)", "sleep(1e30)", "timestamp()", "exit()", "open_file(\"x\")", "import_file(\"x\")"] {
+    for body in ["sleep(1)", "sleep(1e30)", "timestamp()", "exit()", "open_file(\"x\")", "import_file(\"x\")"]
+    {
         assert!(survived(body).await.contains("Function not found"), "{body}");
     }
-    for script in ["fn on_message(ctx, text) { eval(\"1\") }", "import \"other\" as o; fn on_message(ctx, text) {}"] {
-        let plugins = Folder::new().with("a.rhai", script).with("other.rhai", "fn on_message(c, t) {}").open();
+    for script in [
+        "fn on_message(ctx, text) { eval(\"1\") }",
+        "fn on_message(ctx, text) { text.grow() } fn grow() { this + this }",
+        "fn on_message(ctx, text) { Fn(\"f\").curry(text) } fn f(x) { x }",
+        "import \"other\" as o; fn on_message(ctx, text) {}",
+    ] {
+        let plugins =
+            Folder::new().with("a.rhai", script).with("other.rhai", "fn on_message(c, t) {}").open();
         assert!(only_error(&plugins).starts_with("a.rhai:1:"), "{script}");
     }
 }
@@ -122,7 +129,9 @@ async fn a_panic_in_a_host_function_is_a_failure_of_that_plugin_only() {
     let told = survived("test_panic(); text").await;
 
     assert!(told.contains("a host function panicked"), "{told}");
-    assert!(survived("let a = [3, 1, 2]; a.sort(|x, y| true); throw \"sorted\"").await.contains("was skipped"));
+    assert!(
+        survived("let a = [3, 1, 2]; a.sort(|x, y| true); throw \"sorted\"").await.contains("was skipped")
+    );
 }
 
 #[tokio::test]
@@ -146,7 +155,8 @@ async fn arithmetic_and_wrong_types_are_ordinary_failures() {
 
 #[tokio::test]
 async fn a_loop_in_one_request_delays_no_other() {
-    let folder = Folder::new().with("a.rhai", "fn on_message(ctx, text) { if text == \"loop\" { loop {} } text + \"!\" }");
+    let folder = Folder::new()
+        .with("a.rhai", "fn on_message(ctx, text) { if text == \"loop\" { loop {} } text + \"!\" }");
     let set = folder.set().await;
 
     let ctx = ctx();
