@@ -20,7 +20,6 @@ thread_local! {
             plugin: RefCell::new(String::new()),
             deadline: Cell::new(None),
             memory: Cell::new(0),
-            refusal: Cell::new(None),
             log_lines: Cell::new(0),
         }
     };
@@ -30,7 +29,6 @@ struct Call {
     plugin: RefCell<String>,
     deadline: Cell<Option<Instant>>,
     memory: Cell<usize>,
-    refusal: Cell<Option<&'static str>>,
     log_lines: Cell<u32>,
 }
 
@@ -58,7 +56,6 @@ pub(super) fn within<T>(
         plugin.clone_into(&mut it.plugin.borrow_mut());
         it.deadline.set(Some(start + Duration::from_millis(config.deadline_ms)));
         it.memory.set(config.max_memory_bytes);
-        it.refusal.set(None);
         it.log_lines.set(0);
     });
     let meter = Meter::start();
@@ -73,8 +70,7 @@ pub(super) fn within<T>(
 /// Why the running call must end now, if it must. Asked before every operation of a script.
 pub(super) fn exceeded() -> Option<String> {
     CALL.with(|it| {
-        let refusal = it.refusal.get().map(str::to_owned);
-        refusal.or_else(|| late(it)).or_else(|| {
+        late(it).or_else(|| {
             (memory::used() > it.memory.get()).then(|| {
                 format!("it uses more memory than max_memory_bytes allows ({} bytes)", it.memory.get())
             })
@@ -90,14 +86,9 @@ pub(super) fn is_late() -> bool {
 fn late(call: &Call) -> Option<String> {
     match call.deadline.get() {
         Some(deadline) if Instant::now() <= deadline => None,
-        Some(_) => Some("it took longer than deadline_ms allows".into()),
+        Some(_) => Some("it takes longer than deadline_ms allows".into()),
         None => Some("it runs outside of a call".into()),
     }
-}
-
-/// Ends the running call before its next operation. For host functions that cannot return an error.
-pub(super) fn refuse(reason: &'static str) {
-    CALL.with(|it| it.refusal.set(Some(reason)));
 }
 
 /// Writes a line of the running plugin to the log.

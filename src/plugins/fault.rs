@@ -1,6 +1,6 @@
 //! What went wrong in a script, and where, without the text of the conversation.
 
-use rhai::{EvalAltResult, Position};
+use rhai::{EvalAltResult, ParseErrorType, Position};
 
 /// A script's failure: `clock.rhai:12:5: Variable not found: x`.
 ///
@@ -65,6 +65,10 @@ impl Source {
                     file = path;
                     inner
                 }
+                // An import that is resolved while compiling has no position.
+                EvalAltResult::ErrorModuleNotFound(path, _) if position.is_none() && self.contains(&path) => {
+                    return self.fault_at(&format!("\"{path}\""), no_module(&path));
+                }
                 mut innermost => {
                     // The place stands before the message; rhai would repeat it behind.
                     innermost.clear_position();
@@ -86,7 +90,11 @@ impl Source {
             E::ErrorTooManyOperations(_) => "it takes more operations than max_operations allows".into(),
             E::ErrorStackOverflow(_) => "its calls nest deeper than max_call_levels allows".into(),
             E::ErrorDataTooLarge(what, _) => format!("{what} is over its limit in [default.plugins]"),
+            E::ErrorParsing(ParseErrorType::Reserved(word), _) => {
+                format!("{word} is a reserved word; as a key of a map it needs quotes: \"{word}\"")
+            }
             E::ErrorParsing(kind, _) => kind.to_string(),
+            E::ErrorModuleNotFound(path, _) if self.contains(path) => no_module(path),
             // These carry values: the number that was no number, the key that was not there.
             E::ErrorArithmetic(..) => {
                 "arithmetic error: an overflow, a division by zero, or a text that is no number".into()
@@ -115,6 +123,12 @@ impl Source {
             _ => "it threw a value (only texts that stand in the script are shown)".into(),
         }
     }
+}
+
+fn no_module(path: &str) -> String {
+    format!(
+        "there is no \"{path}\" to import; a plugin in a folder of its own may import the files beside it"
+    )
 }
 
 fn place(file: &str, position: Position) -> String {

@@ -70,7 +70,17 @@ fn now() -> Map {
 }
 
 fn re_find_all(ctx: &NativeCallContext, text: &str, regex: &Regex) -> Fallible<Array> {
-    collect(ctx, regex.find_iter(text).take_while(|_| !budget::is_late()).map(|found| found.as_str()))
+    let found =
+        collect(ctx, regex.find_iter(text).take_while(|_| !budget::is_late()).map(|found| found.as_str()))?;
+    in_time().map(|()| found)
+}
+
+/// The engine looks at the clock between operations; a loop of the host does it here.
+fn in_time() -> Fallible<()> {
+    match budget::is_late() {
+        true => Err(host_error("a regular expression took longer than deadline_ms allows")),
+        false => Ok(()),
+    }
 }
 
 /// Replaces every match; `$1` or `${name}` in the replacement stand for groups.
@@ -88,9 +98,7 @@ fn re_replace(ctx: &NativeCallContext, text: &str, regex: &Regex, to: &str) -> F
         if result.len() + grown > ctx.engine().max_string_size() {
             return Err(host_error("a text is longer than max_string_bytes allows"));
         }
-        if budget::is_late() {
-            break; // the engine ends the call before its next operation
-        }
+        in_time()?;
         result.push_str(&text[end..whole.start()]);
         found.expand(to, &mut result);
         end = whole.end();

@@ -5,23 +5,18 @@
 use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rhai::{Array, Dynamic, EvalAltResult, FnPtr, ImmutableString, Map, NativeCallContext};
+use rhai::{Array, Dynamic, EvalAltResult, FnPtr, ImmutableString, NativeCallContext};
 
 use super::fault::host_error;
-use super::{budget, value};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
-/// Deepest nesting of a value that is turned into text.
-const MAX_PRINT_DEPTH: usize = 32;
 const TEXT_TOO_LONG: &str = "a text is longer than max_string_bytes allows";
-const TOO_DEEP: &str = "a value nests too deep to become a text";
 
 pub(super) fn register(engine: &mut rhai::Engine) {
     replacing(engine);
     splitting(engine);
     padding(engine);
-    printing(engine);
     sorting(engine);
 }
 
@@ -119,92 +114,6 @@ fn pad(ctx: &NativeCallContext, text: &mut ImmutableString, length: i64, with: &
     let padded: String = text.chars().chain(with.chars().cycle().take(missing)).collect();
     *text = padded.into();
     Ok(())
-}
-
-fn printing(engine: &mut rhai::Engine) {
-    for name in ["to_string", "to_debug", "print", "debug"] {
-        engine
-            .register_fn(name, |ctx: NativeCallContext, array: &mut Array| {
-                printed(&ctx, |out| out.array(array, 0))
-            })
-            .register_fn(name, |ctx: NativeCallContext, map: &mut Map| printed(&ctx, |out| out.map(map, 0)));
-    }
-    engine.register_fn("to_json", |ctx: NativeCallContext, map: &mut Map| -> Fallible<ImmutableString> {
-        let value = value::map_to_json(map, ctx.engine().max_string_size()).map_err(host_error)?;
-        Ok(value.to_string().into())
-    });
-}
-
-/// A value as text. Rhai prints by other, unbounded means where printing returns an error, so a text that grows
-/// too long ends the call another way.
-fn printed(
-    ctx: &NativeCallContext,
-    print: impl FnOnce(&mut Printer) -> Result<(), &'static str>,
-) -> ImmutableString {
-    let mut out = Printer { text: String::new(), most: ctx.engine().max_string_size() };
-    if let Err(reason) = print(&mut out) {
-        budget::refuse(reason);
-        return ImmutableString::new();
-    }
-    out.text.into()
-}
-
-struct Printer {
-    text: String,
-    most: usize,
-}
-
-impl Printer {
-    fn push(&mut self, text: &str) -> Result<(), &'static str> {
-        if self.text.len() + text.len() > self.most {
-            return Err(TEXT_TOO_LONG);
-        }
-        self.text.push_str(text);
-        Ok(())
-    }
-
-    fn array(&mut self, array: &Array, depth: usize) -> Result<(), &'static str> {
-        self.push("[")?;
-        for (at, item) in array.iter().enumerate() {
-            self.push(if at > 0 { ", " } else { "" })?;
-            self.value(item, depth + 1)?;
-        }
-        self.push("]")
-    }
-
-    fn map(&mut self, map: &Map, depth: usize) -> Result<(), &'static str> {
-        self.push("#{")?;
-        for (at, (key, value)) in map.iter().enumerate() {
-            self.push(if at > 0 { ", " } else { "" })?;
-            self.quoted(key)?;
-            self.push(": ")?;
-            self.value(value, depth + 1)?;
-        }
-        self.push("}")
-    }
-
-    fn quoted(&mut self, text: &str) -> Result<(), &'static str> {
-        if self.text.len() + text.len() > self.most {
-            return Err(TEXT_TOO_LONG);
-        }
-        self.push(&format!("{text:?}"))
-    }
-
-    fn value(&mut self, value: &Dynamic, depth: usize) -> Result<(), &'static str> {
-        if depth > MAX_PRINT_DEPTH {
-            return Err(TOO_DEEP);
-        }
-        if let Ok(array) = value.as_array_ref() {
-            return self.array(&array, depth);
-        }
-        if let Ok(map) = value.as_map_ref() {
-            return self.map(&map, depth);
-        }
-        if let Ok(text) = value.as_immutable_string_ref() {
-            return self.quoted(&text);
-        }
-        self.push(&value.to_string())
-    }
 }
 
 fn sorting(engine: &mut rhai::Engine) {

@@ -51,8 +51,11 @@ impl Sandbox {
         let (done, result) = oneshot::channel();
         thread()
             .spawn(move || {
-                let _ = done.send(work()); // Err only when the caller is gone.
+                let sent = done.send(work());
                 drop(permit);
+                if sent.is_err() {
+                    tracing::debug!("a plugin ended after its caller had gone");
+                }
             })
             .map_err(NotRun::NoThread)?;
         result.await.map_err(|_| NotRun::Ended)
@@ -113,8 +116,23 @@ pub(super) fn engine(config: &PluginsConfig) -> rhai::Engine {
         // A misspelt variable is found when the file is loaded.
         .set_strict_variables(true)
         .disable_symbol("eval")
+        // What is reached through `this` or kept in a curried function would escape the check of sizes below.
+        .disable_symbol("this")
+        .disable_symbol("curry")
         .on_progress(|_| budget::exceeded().map(Dynamic::from))
         .on_print(budget::log)
         .on_debug(|text, _, _| budget::log(text));
+    check_variables(&mut engine);
     engine
+}
+
+/// Refuses a variable whose value is over the limits as soon as it is used again. Rhai checks what functions return
+/// but not what is assigned to a part of a map or array; and it prints without bounds when a check fails in the
+/// middle of printing, so that nothing over the limits may ever get there.
+#[allow(deprecated)] // marks what may change in a later version of rhai
+fn check_variables(engine: &mut rhai::Engine) {
+    engine.on_var(|name, _, context| match context.scope().get(name) {
+        Some(value) => context.engine().ensure_data_size_within_limits(value).map(|()| None),
+        None => Ok(None),
+    });
 }

@@ -29,12 +29,6 @@ pub(super) fn to_json(value: &Dynamic, max_bytes: usize) -> Result<Value, String
     convert(value, 0, &mut left)
 }
 
-/// As [`to_json`], for a map that a host function was given.
-pub(super) fn map_to_json(map: &Map, max_bytes: usize) -> Result<Value, String> {
-    let mut left = max_bytes;
-    convert_map(map, 0, &mut left)
-}
-
 fn convert(value: &Dynamic, depth: usize, left: &mut usize) -> Result<Value, String> {
     if depth > MAX_DEPTH {
         return Err(format!("a value nests deeper than {MAX_DEPTH} levels"));
@@ -67,18 +61,14 @@ fn convert(value: &Dynamic, depth: usize, left: &mut usize) -> Result<Value, Str
         return items.iter().map(|item| convert(item, depth + 1, left)).collect();
     }
     if let Ok(entries) = value.as_map_ref() {
-        return convert_map(&entries, depth, left);
+        let mut object = serde_json::Map::new();
+        for (key, value) in entries.iter() {
+            *left = left.saturating_sub(key.len());
+            object.insert(key.to_string(), convert(value, depth + 1, left)?);
+        }
+        return Ok(Value::Object(object));
     }
     Err(format!("a value is of type {}", type_name(value)))
-}
-
-fn convert_map(map: &Map, depth: usize, left: &mut usize) -> Result<Value, String> {
-    let mut object = serde_json::Map::new();
-    for (key, value) in map {
-        *left = left.saturating_sub(key.len());
-        object.insert(key.to_string(), convert(value, depth + 1, left)?);
-    }
-    Ok(Value::Object(object))
 }
 
 /// A value's type in a script author's words.

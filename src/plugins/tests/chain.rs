@@ -147,8 +147,7 @@ async fn an_open_plugin_that_fails_is_skipped_with_a_mark_and_the_others_work() 
         outcome.marks,
         [Mark {
             source: "a".into(),
-            text: "The plugin a was skipped: it failed at a.rhai:2:10: Function not found: missing (string)."
-                .into()
+            text: "The plugin a was skipped: it failed at a.rhai:2:10: Function not found: missing (&str | ImmutableString | String).".into()
         }]
     );
 }

@@ -99,8 +99,7 @@ async fn depth_does_not_overflow_the_stack() {
         "let a = []; loop { a = [a]; }",
         "let a = []; let b = []; loop { a.push([b.pop()]); b.push([a.pop()]); }",
         "let a = #{}; loop { let b = #{}; b.x = a; a = b; }",
-        "let f = Fn(\"f\"); loop { f = Fn(\"f\").curry(f); }",
-        "let a = []; for i in 0..2_000 { a = [a]; } a == a; a.to_string()",
+        "let a = []; for i in 0..2_000 { a = [a]; } a == a; a.to_string(); 7",
     ] {
         let told = survived(body).await;
         assert!(told.contains("was skipped"), "{body}: {told}");
@@ -113,9 +112,12 @@ async fn what_a_plugin_must_not_do_does_not_exist() {
     {
         assert!(survived(body).await.contains("Function not found"), "{body}");
     }
-    for script in
-        ["fn on_message(ctx, text) { eval(\"1\") }", "import \"other\" as o; fn on_message(ctx, text) {}"]
-    {
+    for script in [
+        "fn on_message(ctx, text) { eval(\"1\") }",
+        "fn on_message(ctx, text) { text.grow() } fn grow() { this + this }",
+        "fn on_message(ctx, text) { Fn(\"f\").curry(text) } fn f(x) { x }",
+        "import \"other\" as o; fn on_message(ctx, text) {}",
+    ] {
         let plugins =
             Folder::new().with("a.rhai", script).with("other.rhai", "fn on_message(c, t) {}").open();
         assert!(only_error(&plugins).starts_with("a.rhai:1:"), "{script}");

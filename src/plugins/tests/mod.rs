@@ -2,6 +2,7 @@
 
 mod chain;
 mod hostile;
+mod manual;
 
 mod reload;
 
