@@ -32,8 +32,8 @@ mod stop;
 mod utf8;
 mod worker;
 
-use std::path::PathBuf;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 

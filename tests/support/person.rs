@@ -164,7 +164,7 @@ impl Events {
         while let Some(event) = self.next().await {
             if event.name.is_empty() {
                 text.push_str(&unescape(&event.data));
-                assert_eq!(event.id.parse::<usize>().is_ok(), true, "a piece without a position");
+                assert!(event.id.parse::<usize>().is_ok(), "a piece without a position");
             } else {
                 named.push(event);
             }
