@@ -1,1 +1,178 @@
-fn main() {}
+//! The command line; nothing else.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use fireside::accounts::Accounts;
+use fireside::app;
+use fireside::config::{Config, PluginsConfig};
+use fireside::engine::{EngineError, find_model};
+use fireside::plugins::Plugins;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// A chat server for language models on your own machine, that you can script.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server (also without any command).
+    Serve,
+    /// Look after accounts.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Write a consistent copy of the database, also while the server runs.
+    Backup {
+        /// The file to write; it must not exist yet.
+        file: PathBuf,
+    },
+    /// Look after models.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Look after plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+}
+
+#[derive(Subcommand)]
+enum UserCommand {
+    /// List the accounts.
+    List,
+    /// Give an account a new password, print it, and sign it out everywhere.
+    ResetPassword {
+        /// The account's name.
+        name: String,
+    },
+    /// Make an account an administrator.
+    Promote {
+        /// The account's name.
+        name: String,
+    },
+    /// Delete an account and its conversations.
+    Delete {
+        /// The account's name.
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum ModelCommand {
+    /// Print the GGUF file that the server would load; exit code 3 when there is none to choose.
+    Path,
+}
+
+#[derive(Subcommand)]
+enum PluginCommand {
+    /// Load every plugin of the folders and print what is wrong with them.
+    Check {
+        /// Folders of plugins; without any, the configured one.
+        folders: Vec<PathBuf>,
+    },
+}
+
+/// Exit code of `model path` when no model is configured and none lies in `models/`.
+const NO_MODEL: u8 = 3;
+
+fn main() -> ExitCode {
+    // What the server writes is its owner's: files 0600, folders 0700.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    log_to_stderr();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    match runtime.block_on(run(Arguments::parse().command.unwrap_or(Command::Serve))) {
+        Ok(code) => code,
+        Err(error) => fail(error.as_ref()),
+    }
+}
+
+/// `RUST_LOG` chooses what is logged. Rocket's indented lines, which explain every request, are never part of it.
+fn log_to_stderr() {
+    let chosen = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,rocket=error,llama-cpp-2=warn,sqlx=warn"));
+    let not_indented = filter_fn(|metadata| !metadata.target().ends_with("::_"));
+    let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(layer.with_filter(chosen).with_filter(not_indented)).init();
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("fireside: {error}");
+    ExitCode::FAILURE
+}
+
+async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let figment = app::figment()?;
+    match command {
+        Command::Serve => app::serve(figment).await?,
+        Command::Backup { file } => {
+            app::open_store(&figment, &Config::extract(&figment)?).await?.backup_to(&file).await?;
+            println!("{}", file.display());
+        }
+        Command::User(command) => {
+            let config = Config::extract(&figment)?;
+            let store = app::open_store(&figment, &config).await?;
+            user(command, &Accounts::new(store, config.accounts)).await?;
+        }
+        Command::Model(ModelCommand::Path) => match find_model(&Config::extract(&figment)?.llm) {
+            Ok(path) => println!("{}", path.display()),
+            Err(EngineError::NoModel(_)) => return Ok(ExitCode::from(NO_MODEL)),
+            Err(error) => return Err(error.into()),
+        },
+        Command::Plugin(PluginCommand::Check { folders }) => {
+            return Ok(check_plugins(Config::extract(&figment)?.plugins, folders));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn user(command: UserCommand, accounts: &Accounts) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        UserCommand::List => {
+            for (user, conversations) in accounts.list().await? {
+                println!("{}\t{}\t{conversations} conversations", user.name, user.role.as_str());
+            }
+        }
+        UserCommand::ResetPassword { name } => {
+            println!("The new password of {name} is: {}", accounts.reset_password(&name, None).await?);
+        }
+        UserCommand::Promote { name } => {
+            accounts.promote(&name).await?;
+            println!("{name} is an administrator now.");
+        }
+        UserCommand::Delete { name } => {
+            accounts.delete(&name).await?;
+            println!("{name} and all of their conversations are deleted.");
+        }
+    }
+    Ok(())
+}
+
+/// Prints one line a plugin; fails when one of them is broken.
+fn check_plugins(config: PluginsConfig, folders: Vec<PathBuf>) -> ExitCode {
+    let folders = if folders.is_empty() { vec![config.dir.clone()] } else { folders };
+    let mut code = ExitCode::SUCCESS;
+    for dir in folders {
+        for plugin in Plugins::open(PluginsConfig { dir: dir.clone(), ..config.clone() }).list() {
+            match plugin.error {
+                None => {
+                    let hooks: Vec<_> = plugin.hooks.iter().map(|hook| hook.name()).collect();
+                    println!("ok      {}: {}", plugin.id, hooks.join(", "));
+                }
+                Some(error) => {
+                    println!("broken  {}: {error}", plugin.id);
+                    code = ExitCode::FAILURE;
+                }
+            }
+        }
+    }
+    code
+}

@@ -1,6 +1,6 @@
 use figment::error::Kind;
 use figment::value::Value;
-use figment::{Figment, Metadata, Source};
+use figment::{Figment, Metadata, Profile, Source};
 
 /// Why the configuration is refused: one sentence with file, key, what is allowed and the nearest right key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,9 +15,10 @@ impl ConfigError {
 
     /// Puts figment's first error into a sentence.
     pub(super) fn from_figment(figment: &Figment, error: figment::Error) -> Self {
-        let path = error.path.join(".");
+        let path = error.path.iter().rev().cloned().collect::<Vec<_>>().join(".");
         let metadata = error.metadata.clone().or_else(|| figment.find_metadata(&path).cloned());
-        let (place, profile) = (place(metadata.as_ref()), figment.profile().to_string());
+        let place = place(metadata.as_ref());
+        let profile = profile(figment, &path);
         let (table, key) = path.rsplit_once('.').unwrap_or(("", &path));
         let whole = |table: &str| match table {
             "" => format!("[{profile}]"),
@@ -45,8 +46,9 @@ impl ConfigError {
 
 /// The sentence for a value that has the right type and is out of its range.
 pub(super) fn out_of_range(figment: &Figment, table: &str, key: &str, why: &str) -> ConfigError {
-    let metadata = figment.find_metadata(&format!("{table}.{key}"));
-    ConfigError(format!("{}: [{}.{table}] {key} {why}.", place(metadata), figment.profile()))
+    let path = format!("{table}.{key}");
+    let place = place(figment.find_metadata(&path));
+    ConfigError(format!("{place}: [{}.{table}] {key} {why}.", profile(figment, &path)))
 }
 
 /// Refuses a table or key that nobody reads: it would otherwise be ignored without a word.
@@ -55,7 +57,7 @@ pub(super) fn check_top_level(figment: &Figment, known: &[&str]) -> Result<(), C
     match dict.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => {
             let place = place(figment.find_metadata(key));
-            Err(ConfigError(unknown_key(&place, &format!("[{}]", figment.profile()), key, known)))
+            Err(ConfigError(unknown_key(&place, &format!("[{}]", profile(figment, key)), key, known)))
         }
         None => Ok(()),
     }
@@ -71,6 +73,12 @@ fn unknown_key(place: &str, table: &str, unknown: &str, expected: &[&str]) -> St
         Some((_, key)) => format!("{place}: {table} has no key \"{unknown}\"; did you mean \"{key}\"?"),
         None => format!("{place}: {table} has no key \"{unknown}\"; it has {}.", expected.join(", ")),
     }
+}
+
+/// The profile in which a value stands; what the environment sets stands in every profile.
+fn profile(figment: &Figment, path: &str) -> Profile {
+    let found = figment.find_value(path).ok().and_then(|value| value.tag().profile());
+    found.filter(|profile| *profile != Profile::Global).unwrap_or(Profile::Default)
 }
 
 /// Where a value came from, in words.

@@ -13,6 +13,9 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
+            /// Names nothing, ever: what an id that does not parse is taken for.
+            pub const UNKNOWN: Self = Self(Uuid::nil());
+
             /// A fresh id, larger than every id made before it on this machine.
             #[allow(clippy::new_without_default)] // a default that differs each time would surprise
             pub fn new() -> Self {

@@ -111,17 +111,19 @@ sampling_params! {
 }
 
 impl SamplingParams {
-    /// Most entries of `stop`, `dry_sequence_breakers` and `logit_bias`.
+    /// Most entries of `stop` and `logit_bias`.
     pub const MAX_ENTRIES: usize = 1_000;
+    /// Most entries of `dry_sequence_breakers`: llama.cpp goes through the whole vocabulary for each one (some 10 ms).
+    pub const MAX_BREAKERS: usize = 32;
     /// Most bytes of one `stop` or `dry_sequence_breakers` text.
     pub const MAX_TEXT_BYTES: usize = 1_000;
 
     /// Checks every value. What passes may cross into llama.cpp.
     pub fn check(&self) -> Result<(), OutOfRange> {
         self.check_numbers()?;
-        check_texts("stop", &self.stop)?;
-        check_texts("dry_sequence_breakers", &self.dry_sequence_breakers)?;
-        check_count("logit_bias", self.logit_bias.len())?;
+        check_texts("stop", &self.stop, Self::MAX_ENTRIES)?;
+        check_texts("dry_sequence_breakers", &self.dry_sequence_breakers, Self::MAX_BREAKERS)?;
+        check_count("logit_bias", self.logit_bias.len(), Self::MAX_ENTRIES)?;
         for (token, bias) in &self.logit_bias {
             let why = match token.parse::<i32>() {
                 Ok(id) if id >= 0 && (-100.0..=100.0).contains(bias) => continue,
@@ -139,16 +141,16 @@ impl SamplingParams {
     }
 }
 
-fn check_count(key: &'static str, count: usize) -> Result<(), OutOfRange> {
-    if count > SamplingParams::MAX_ENTRIES {
-        let why = format!("has at most {} entries, not {count}", SamplingParams::MAX_ENTRIES);
+fn check_count(key: &'static str, count: usize, max: usize) -> Result<(), OutOfRange> {
+    if count > max {
+        let why = format!("has at most {max} entries, not {count}");
         return Err(OutOfRange { key, why });
     }
     Ok(())
 }
 
-fn check_texts(key: &'static str, texts: &[String]) -> Result<(), OutOfRange> {
-    check_count(key, texts.len())?;
+fn check_texts(key: &'static str, texts: &[String], max: usize) -> Result<(), OutOfRange> {
+    check_count(key, texts.len(), max)?;
     match texts
         .iter()
         .find(|text| text.is_empty() || text.contains('\0') || text.len() > SamplingParams::MAX_TEXT_BYTES)

@@ -1,0 +1,49 @@
+use std::time::Duration;
+
+use crate::domain::{Invalid, UserName};
+use crate::store::StoreError;
+
+/// Why an account was not made, opened or changed: the sentence that its person reads.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// The name breaks a rule.
+    #[error("{0}")]
+    Name(Invalid),
+    /// The password breaks a rule.
+    #[error("{0}")]
+    Password(Invalid),
+    /// An account has this name, in whatever case.
+    #[error("That name is taken. Choose another one.")]
+    NameTaken,
+    /// The operator takes no new accounts.
+    #[error("This server takes no new accounts. Ask the person who runs it.")]
+    RegistrationClosed,
+    /// No such name, or not its password: the two are not told apart.
+    #[error("That name and password do not match.")]
+    NoMatch,
+    /// Too many wrong passwords for this name or from this address; `retry_after` is at least a second.
+    #[error("Too many failed attempts. Try again in {} seconds.", retry_after.as_secs())]
+    TooManyAttempts {
+        /// Until one more attempt is allowed, in whole seconds.
+        retry_after: Duration,
+    },
+    /// The command line named an account that does not exist.
+    #[error("There is no account named \"{0}\".")]
+    NoSuchAccount(UserName),
+    /// The store could not answer.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A password could not be hashed, or a stored hash not be read.
+    #[error("The password could not be checked: {0}.")]
+    Hash(String),
+}
+
+impl From<StoreError> for AccountError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NameTaken => Self::NameTaken,
+            StoreError::RegistrationClosed => Self::RegistrationClosed,
+            error => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Composition root: configuration in, a running server out; the only file that sees every room.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::Env;
+use rocket::config::SecretKey;
+use rocket::fairing::AdHoc;
+use rocket::tokio::signal::unix::{SignalKind, signal};
+use rocket::{Build, Ignite, Rocket};
+
+use crate::accounts::Accounts;
+use crate::chat::Chat;
+use crate::config::{Config, ConfigError};
+use crate::engine::{Engine, EngineError, EngineState};
+use crate::plugins::Plugins;
+use crate::store::{Database, Store, StoreError, sqlite_url};
+use crate::web;
+
+/// How long running replies get to store their text when the server is told to stop.
+const SAVE_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// How long the model's thread gets to end its step.
+const ENGINE_WITHIN: Duration = Duration::from_millis(700);
+
+/// Why the server did not start, or ended: one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file or folder of the server's own.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The model failed after the start.
+    #[error("{0}")]
+    Model(String),
+    /// Rocket did not start, or ended.
+    #[error("{0}")]
+    Rocket(String),
+}
+
+/// The merged configuration: built-in defaults, `Rocket.toml`, `.env`, environment (later ones win).
+///
+/// `.env` becomes part of the environment here, where it is not set there already.
+pub fn figment() -> Result<Figment, AppError> {
+    match dotenvy::from_path(".env") {
+        Err(error) if !error.not_found() => {
+            return Err(ConfigError::new(format!(".env: {error}. A line is KEY=value.")).into());
+        }
+        _ => {}
+    }
+    let predecessor = |name: &'static str, key: &'static str| {
+        Env::raw().only(&[name]).map(move |_| key.into()).split("__").global()
+    };
+    Ok(rocket::Config::figment()
+        .join(("ip_header", false))
+        .merge(predecessor("CHAT_MODEL_GGUF", "llm__model"))
+        .merge(predecessor("CHAT_DB_PATH", "databases__fireside__url"))
+        .merge(Env::prefixed("FIRESIDE_").split("__").global()))
+}
+
+/// The database without a server, for the command line.
+pub async fn open_store(figment: &Figment, config: &Config) -> Result<Store, AppError> {
+    make_private_folder(&config.server.data_dir)?;
+    Ok(Store::open(&database_url(figment, config)).await?)
+}
+
+/// Runs the server until it is told to stop.
+pub async fn serve(figment: Figment) -> Result<(), AppError> {
+    let config = Config::extract(&figment)?;
+    make_private_folder(&config.server.data_dir)?;
+    let figment = with_derived(figment, &config)?;
+    let engine = Engine::start(config.llm.clone())?;
+    let rocket = rocket(figment, config, engine.clone()).ignite().await.map_err(rocket_error)?;
+    stop_on_signal_or_failure(&rocket, &engine)?;
+    let store = rocket.state::<Store>().cloned();
+    rocket.launch().await.map_err(rocket_error)?;
+    let state = engine.state();
+    if let Some(store) = store {
+        store.close().await;
+    }
+    engine.shutdown();
+    if !engine.stopped(ENGINE_WITHIN).await {
+        tracing::warn!("the model did not end its last step in time");
+    }
+    match state {
+        EngineState::Failed(sentence) => Err(AppError::Model(sentence)),
+        _ => Ok(()),
+    }
+}
+
+fn rocket(figment: Figment, config: Config, engine: Engine) -> Rocket<Build> {
+    rocket::custom(figment)
+        .attach(Database::stage())
+        .attach(AdHoc::try_on_ignite("rooms", |rocket| async {
+            match rocket.state::<Store>().cloned() {
+                Some(store) => attach_rooms(rocket, store, config, engine).await,
+                None => Err(rocket),
+            }
+        }))
+        .attach(web::stage())
+        .attach(AdHoc::on_liftoff("address", |rocket| {
+            Box::pin(async {
+                let config = rocket.config();
+                println!("Fireside is at http://{}:{}", config.address, config.port);
+            })
+        }))
+}
+
+async fn attach_rooms(
+    rocket: Rocket<Build>,
+    store: Store,
+    config: Config,
+    engine: Engine,
+) -> Result<Rocket<Build>, Rocket<Build>> {
+    match store.interrupt_unfinished().await {
+        Ok(0) => {}
+        Ok(count) => tracing::warn!(count, "replies were cut off when the server last ended"),
+        Err(error) => {
+            tracing::error!(%error, "the database cannot be used");
+            return Err(rocket);
+        }
+    }
+    let plugins = Plugins::open(config.plugins);
+    let accounts = Accounts::new(store.clone(), config.accounts);
+    let chat = Chat::new(store, plugins, engine, config.chat, config.generation);
+    Ok(rocket.manage(accounts).manage(chat))
+}
+
+/// On SIGTERM, SIGINT or a model that cannot be loaded: first the running replies store their text, while the
+/// database is still open; then Rocket ends the streams and leaves.
+fn stop_on_signal_or_failure(rocket: &Rocket<Ignite>, engine: &Engine) -> Result<(), AppError> {
+    let shutdown = rocket.shutdown();
+    let mut failure = engine.watch();
+    let chat = rocket.state::<Chat>().cloned();
+    let handler =
+        |kind| signal(kind).map_err(|error| AppError::Rocket(format!("no signal handler: {error}")));
+    let (mut terminate, mut interrupt) =
+        (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    rocket::tokio::spawn(async move {
+        rocket::tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            Ok(_) = failure.wait_for(|state| matches!(state, EngineState::Failed(_))) => {}
+        }
+        if let Some(chat) = chat {
+            chat.shut_down(SAVE_WITHIN).await;
+        }
+        shutdown.notify();
+    });
+    Ok(())
+}
+
+/// Rocket's settings that follow from ours.
+fn with_derived(figment: Figment, config: &Config) -> Result<Figment, AppError> {
+    let url = database_url(&figment, config);
+    // A character of a form takes up to four bytes, each sent as three.
+    let form_bytes = 12 * config.chat.max_message_chars + 64 * 1024;
+    let figment = figment
+        .merge(("databases.fireside.url", url))
+        .merge(("limits.form", form_bytes))
+        .merge(("shutdown.ctrlc", false))
+        .merge(("shutdown.signals", Vec::<String>::new()))
+        .merge(("shutdown.grace", 1))
+        .merge(("shutdown.mercy", 1));
+    match figment.extract_inner::<SecretKey>("secret_key") {
+        Ok(key) if key.is_provided() => Ok(figment),
+        _ => Ok(figment.merge(("secret_key", secret_key(&config.server.data_dir.join("secret.key"))?))),
+    }
+}
+
+fn database_url(figment: &Figment, config: &Config) -> String {
+    let default = config.server.data_dir.join("fireside.db").display().to_string();
+    // An absent table is the default; a malformed one is reported when the pool opens.
+    let url = figment.extract_inner::<String>("databases.fireside.url").unwrap_or(default);
+    if url.contains(':') { url } else { sqlite_url(Path::new(&url)) }
+}
+
+/// The key that encrypts cookies: made at the first start, readable by the owner only, kept, so that people stay
+/// signed in over a restart.
+fn secret_key(path: &Path) -> Result<String, AppError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file_error = |error| AppError::File { path: path.to_owned(), error };
+    match fs::read_to_string(path) {
+        Ok(key) => Ok(key.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut bytes = [0_u8; 32];
+            getrandom::fill(&mut bytes).map_err(|error| file_error(io::Error::other(error.to_string())))?;
+            let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+            file.and_then(|mut file| file.write_all(key.as_bytes())).map_err(file_error)?;
+            Ok(key)
+        }
+        Err(error) => Err(file_error(error)),
+    }
+}
+
+fn make_private_folder(path: &Path) -> Result<(), AppError> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| AppError::File { path: path.to_owned(), error })
+}
+
+/// Puts Rocket's error into a sentence; asking for the kind also keeps it from panicking when it is dropped.
+fn rocket_error(error: rocket::Error) -> AppError {
+    use rocket::error::ErrorKind;
+    AppError::Rocket(match error.kind() {
+        ErrorKind::Bind(error) => {
+            format!(
+                "The address cannot be opened ({error}). Another program may use it; set ROCKET_PORT to another port."
+            )
+        }
+        ErrorKind::FailedFairings(_) => "The server did not start; the line above says why.".into(),
+        ErrorKind::Config(error) => format!("Rocket.toml: {error}."),
+        kind => format!("The server ended: {kind}."),
+    })
+}

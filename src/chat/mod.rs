@@ -1,0 +1,284 @@
+//! The application: ties store, plugins and engine into the life of one reply.
+//!
+//! Invariants: no Rocket here; a place in the queue comes before anything is written; a reply runs in a task of
+//! the server's and never in a connection; what a holding plugin has not released is neither live nor stored.
+
+mod error;
+mod follow;
+mod live;
+mod prompt;
+mod turn;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use error::ChatError;
+pub use follow::{Follower, ReplyEvent};
+pub use live::{Live, LiveReply, LiveWriter};
+
+use crate::config::ChatConfig;
+use crate::domain::{
+    Conversation, ConversationId, Invalid, Mark, Message, MessageId, MessageStatus, PromptMessage, Role,
+    SamplingParams, Title, User, UserId, UserText,
+};
+use crate::engine::{Engine, EngineState, Place};
+use crate::plugins::{Context, MessageAction, PluginSet, Plugins, RequestSource};
+use crate::store::{NewTurn, Store, Turn};
+
+/// The chat service: one for the whole server, cheap to clone.
+#[derive(Clone)]
+pub struct Chat {
+    store: Store,
+    plugins: Plugins,
+    engine: Engine,
+    live: Live,
+    config: ChatConfig,
+    generation: SamplingParams,
+    stopping: Arc<watch::Sender<bool>>,
+    // Each running reply holds one receiver, so that the shutdown can wait for the last.
+    running: Arc<watch::Sender<()>>,
+}
+
+impl Chat {
+    /// Ties the rooms together.
+    pub fn new(
+        store: Store,
+        plugins: Plugins,
+        engine: Engine,
+        config: ChatConfig,
+        generation: SamplingParams,
+    ) -> Self {
+        Self {
+            store,
+            plugins,
+            engine,
+            live: Live::default(),
+            config,
+            generation,
+            stopping: Arc::new(watch::Sender::new(false)),
+            running: Arc::new(watch::Sender::new(())),
+        }
+    }
+
+    /// Limits and texts of a conversation.
+    pub fn config(&self) -> &ChatConfig {
+        &self.config
+    }
+
+    /// How far the model is.
+    pub fn engine_state(&self) -> EngineState {
+        self.engine.state()
+    }
+
+    /// A message as typed, checked against the operator's limit.
+    pub fn parse_text(&self, text: &str) -> Result<UserText, Invalid> {
+        UserText::parse(text, self.config.max_message_chars)
+    }
+
+    /// A new, blank conversation; a blank one that exists already is used again.
+    pub async fn create(&self, user: &User) -> Result<Conversation, ChatError> {
+        match self.store.latest_conversation(user.id).await? {
+            Some(latest) if latest.head.is_none() && latest.title == Title::default() => Ok(latest),
+            _ => Ok(self.store.create_conversation(user.id).await?),
+        }
+    }
+
+    /// The conversation that was last written in, or a new one.
+    pub async fn latest(&self, user: &User) -> Result<Conversation, ChatError> {
+        match self.store.latest_conversation(user.id).await? {
+            Some(conversation) => Ok(conversation),
+            None => Ok(self.store.create_conversation(user.id).await?),
+        }
+    }
+
+    /// The person's conversations, the last written first.
+    pub async fn conversations(&self, user: &User) -> Result<Vec<Conversation>, ChatError> {
+        Ok(self.store.list_conversations(user.id).await?)
+    }
+
+    /// One conversation of the person's.
+    pub async fn conversation(&self, user: &User, id: ConversationId) -> Result<Conversation, ChatError> {
+        Ok(self.store.find_conversation(user.id, id).await?)
+    }
+
+    /// The messages that are shown, oldest first.
+    pub async fn messages(&self, user: &User, id: ConversationId) -> Result<Vec<Message>, ChatError> {
+        Ok(self.store.branch(user.id, id).await?)
+    }
+
+    /// One message of the person's.
+    pub async fn message(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        id: MessageId,
+    ) -> Result<Message, ChatError> {
+        Ok(self.store.find_message(user.id, conversation, id).await?)
+    }
+
+    /// Gives a conversation the name that its owner typed.
+    pub async fn rename(
+        &self,
+        user: &User,
+        id: ConversationId,
+        title: &str,
+    ) -> Result<Conversation, ChatError> {
+        let title = Title::parse(title, self.config.max_title_chars)?;
+        self.store.rename_conversation(user.id, id, &title).await?;
+        self.conversation(user, id).await
+    }
+
+    /// Deletes a conversation, also while a reply runs in it. Returns the one that takes its place on the screen.
+    pub async fn delete(&self, user: &User, id: ConversationId) -> Result<Conversation, ChatError> {
+        let position = self.conversations(user).await?.iter().position(|conversation| conversation.id == id);
+        let messages = self.messages(user, id).await?;
+        self.store.delete_conversation(user.id, id).await?;
+        for message in messages.iter().filter(|message| message.status == MessageStatus::Generating) {
+            self.live.stop(message.id);
+        }
+        let mut rest = self.conversations(user).await?;
+        match rest.len() {
+            0 => Ok(self.store.create_conversation(user.id).await?),
+            n => Ok(rest.swap_remove(position.unwrap_or(0).min(n - 1))),
+        }
+    }
+
+    /// Sends a message: takes a place, asks the plugins, writes both messages, starts the reply.
+    pub async fn send(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        text: UserText,
+    ) -> Result<Turn, ChatError> {
+        self.conversation(user, conversation).await?;
+        let place = self.engine.reserve(user.id)?;
+        let plugins = self.plugins.current().await;
+        let context = self.context(user, conversation);
+        let outcome = plugins.on_message(&context, text.into_string()).await.map_err(ChatError::Denied)?;
+        match outcome.action {
+            MessageAction::Continue(text) => {
+                let text = self.parse_text(&text)?;
+                self.check_fits(text.as_str()).await?;
+                let turn = self.new_turn(text.into_string(), outcome.marks);
+                let writer = self.live.open(turn.reply_id);
+                let turn = self.store.begin_turn(user.id, conversation, turn).await?;
+                self.start(user.id, turn.reply.clone(), place, writer, plugins, context);
+                Ok(turn)
+            }
+            MessageAction::Reply { message, reply } => {
+                let (reply, marks) = plugins.on_response(&context, reply).await.map_err(ChatError::Denied)?;
+                let message = self.parse_text(&message)?.into_string();
+                let turn = self.new_turn(message, outcome.marks.into_iter().chain(marks).collect());
+                Ok(self.store.begin_answered_turn(user.id, conversation, turn, reply).await?)
+            }
+        }
+    }
+
+    /// Generates a reply anew; the earlier version stays in the database.
+    pub async fn regenerate(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        reply: MessageId,
+    ) -> Result<Message, ChatError> {
+        self.message(user, conversation, reply).await?;
+        let place = self.engine.reserve(user.id)?;
+        let plugins = self.plugins.current().await;
+        let id = MessageId::new();
+        let writer = self.live.open(id);
+        let reply = self.store.begin_retry(user.id, conversation, reply, id).await?;
+        let context = self.context(user, conversation);
+        self.start(user.id, reply.clone(), place, writer, plugins, context);
+        Ok(reply)
+    }
+
+    /// Stops a running reply and keeps its text; nothing happens to one that is over.
+    pub async fn stop(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        reply: MessageId,
+    ) -> Result<(), ChatError> {
+        self.message(user, conversation, reply).await?;
+        self.live.stop(reply);
+        Ok(())
+    }
+
+    /// A view of a reply from a position on, whether it runs or is over.
+    pub async fn follow(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        reply: MessageId,
+        position: usize,
+    ) -> Result<Follower, ChatError> {
+        // Live first: a reply that ends between the two look-ups is then found in the store, whole.
+        let view = self.live.view(reply);
+        let message = self.message(user, conversation, reply).await?;
+        Ok(match view {
+            Some(view) => Follower::live(view, position),
+            None => Follower::stored(message, position),
+        })
+    }
+
+    /// Ends every running reply as interrupted, with its text so far, and waits until that is stored.
+    pub async fn shut_down(&self, at_most: Duration) {
+        self.stopping.send_replace(true);
+        if tokio::time::timeout(at_most, self.running.closed()).await.is_err() {
+            tracing::warn!("some replies did not end in time; they are marked interrupted at the next start");
+        }
+    }
+
+    /// Refuses a message that cannot fit the context even alone, before anything is written.
+    async fn check_fits(&self, text: &str) -> Result<(), ChatError> {
+        let model = self.engine.model()?;
+        let message = PromptMessage { role: Role::User, content: text.to_owned(), token_ids: None };
+        let messages: Vec<_> = prompt::system(&self.config).into_iter().chain([message]).collect();
+        let max_tokens = self.generation.max_tokens;
+        tokio::task::spawn_blocking(move || model.prepare(&messages, max_tokens).map(drop))
+            .await
+            .map_err(|_| ChatError::Panicked)?
+            .map_err(ChatError::Engine)
+    }
+
+    fn new_turn(&self, text: String, marks: Vec<Mark>) -> NewTurn {
+        let title = Title::from_first_words(&text, self.config.max_title_chars);
+        NewTurn { reply_id: MessageId::new(), text, title, marks }
+    }
+
+    fn context(&self, user: &User, conversation: ConversationId) -> Context {
+        Context {
+            source: RequestSource::Web,
+            kind: "chat",
+            user: user.name.to_string(),
+            conversation: Some(conversation),
+            model: self.engine.model().map(|model| model.name.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Hands a reply to a task of the server's. It was opened before it was written, so that whoever finds it in the
+    /// store as running finds it live.
+    fn start(
+        &self,
+        user: UserId,
+        reply: Message,
+        place: Place,
+        writer: LiveWriter,
+        plugins: Arc<PluginSet>,
+        context: Context,
+    ) {
+        let running = self.running.subscribe();
+        let turn = turn::Turn { chat: self.clone(), user, reply, plugins, context };
+        tokio::spawn(async move {
+            turn.run(place, writer).await;
+            drop(running);
+        });
+    }
+}
+
+/// A mark that the host itself makes.
+fn host_mark(text: String) -> Mark {
+    Mark { source: "fireside".into(), text }
+}

@@ -1,0 +1,200 @@
+//! The life of one reply, from the history to its end in the store. It belongs to the server: no connection,
+//! closed tab or slow reader can end it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+
+use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
+use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
+use crate::engine::{Event, Generation, Place, Prompt};
+use crate::plugins::{Context, Draft, PluginSet};
+use crate::store::Outcome;
+
+/// At most this much of a reply is lost to a crash, and a little for the write itself.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(700);
+
+/// How long to wait before the end of a reply is offered to a failing database again.
+const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// One reply, and what it is written with. Plugins that change meanwhile do not change it.
+pub(super) struct Turn {
+    pub(super) chat: Chat,
+    pub(super) user: UserId,
+    pub(super) reply: Message,
+    pub(super) plugins: Arc<PluginSet>,
+    pub(super) context: Context,
+}
+
+impl Turn {
+    /// Writes the reply, commits it, then announces its end.
+    pub(super) async fn run(self, place: Place, writer: LiveWriter) {
+        let outcome = match self.prepare().await {
+            Ok((prompt, params, marks)) => match place.submit(prompt, params) {
+                Ok(generation) => self.release(self.collect(generation, marks, &writer).await).await,
+                Err(error) => failed(error.to_string(), marks),
+            },
+            Err(error) => failed(error.to_string(), Vec::new()),
+        };
+        self.commit(&outcome, &writer).await;
+        if self.plugins.holds_reply() {
+            writer.push(&outcome.content);
+        }
+        writer.close(outcome.error);
+    }
+
+    /// History, then `on_prompt`, then the chat template, with the oldest turns left out until it fits.
+    async fn prepare(&self) -> Result<(Prompt, SamplingParams, Vec<Mark>), ChatError> {
+        let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
+        let draft = Draft {
+            messages: prompt::messages(&self.chat.config, branch, self.reply.id),
+            params: self.chat.generation.clone(),
+        };
+        let (draft, marks) = self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
+        let model = self.chat.engine.model()?;
+        let Draft { messages, params } = draft;
+        let max_tokens = params.max_tokens;
+        let prompt = tokio::task::spawn_blocking(move || model.prepare(&messages, max_tokens))
+            .await
+            .map_err(|_| ChatError::Panicked)??;
+        let left_out = (prompt.left_out > 0).then(|| left_out(prompt.left_out));
+        let marks = self.reply.marks.iter().cloned().chain(marks).chain(left_out).collect();
+        Ok((prompt, params, marks))
+    }
+
+    /// Follows the engine to the end of the reply. Unless a plugin holds it, text is published as it comes and
+    /// stored at every checkpoint.
+    async fn collect(&self, mut generation: Generation, marks: Vec<Mark>, writer: &LiveWriter) -> Outcome {
+        let hold = self.plugins.holds_reply();
+        let mut outcome = unfinished(marks);
+        let mut stopping = self.chat.stopping.subscribe();
+        let mut checkpoint = interval_at(Instant::now() + CHECKPOINT_EVERY, CHECKPOINT_EVERY);
+        checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unsaved = false;
+        loop {
+            tokio::select! {
+                event = generation.next() => match event {
+                    Event::Queued { position } => writer.wait_for(waiting(position)),
+                    Event::Prefill { done, total } => {
+                        writer.wait_for(format!("Reading the prompt: {} %.", 100 * done / total.max(1)));
+                    }
+                    Event::Text { text } => {
+                        outcome.content.push_str(&text);
+                        if hold {
+                            writer.wait_for("Writing. A plugin checks the reply before it is shown.".into());
+                        } else {
+                            writer.push(&text);
+                            unsaved = true;
+                        }
+                    }
+                    Event::Finished(end) => {
+                        outcome.status = match end.reason {
+                            FinishReason::Cancelled => MessageStatus::Stopped,
+                            _ => MessageStatus::Complete,
+                        };
+                        outcome.finish_reason = Some(end.reason);
+                        outcome.usage = Some(end.usage);
+                        outcome.seed = Some(end.seed);
+                        outcome.token_ids = end.token_ids;
+                        return outcome;
+                    }
+                    Event::Failed(sentence) => {
+                        outcome.status = MessageStatus::Failed;
+                        outcome.error = Some(sentence);
+                        return outcome;
+                    }
+                },
+                () = writer.stopped() => generation.cancel(),
+                _ = checkpoint.tick(), if unsaved => {
+                    unsaved = false;
+                    if let Err(error) = self.chat.store.checkpoint(self.reply.id, &outcome.content).await {
+                        tracing::warn!(reply = %self.reply.id, %error, "a checkpoint failed");
+                        unsaved = true;
+                    }
+                }
+                () = told_to_stop(&mut stopping) => {
+                    outcome.status = MessageStatus::Interrupted;
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Lets the plugins see the reply. What they refuse is not kept, nor is a held reply that they did not see.
+    async fn release(&self, mut outcome: Outcome) -> Outcome {
+        if outcome.status == MessageStatus::Interrupted {
+            if self.plugins.holds_reply() {
+                outcome.content.clear();
+            }
+            return outcome;
+        }
+        match self.plugins.on_response(&self.context, outcome.content.clone()).await {
+            Ok((text, marks)) => {
+                outcome.token_ids = outcome.token_ids.filter(|_| text == outcome.content);
+                outcome.content = text;
+                outcome.marks.extend(marks);
+                outcome
+            }
+            Err(denied) => failed(denied.to_string(), outcome.marks),
+        }
+    }
+
+    /// Stores the end of the reply, as often as it takes while the database is out of reach.
+    async fn commit(&self, outcome: &Outcome, writer: &LiveWriter) {
+        while let Err(error) = self.chat.store.finish(self.reply.id, outcome).await {
+            tracing::error!(reply = %self.reply.id, %error, "the end of a reply could not be stored; trying again");
+            if *self.chat.stopping.borrow() {
+                return; // The next start marks it interrupted.
+            }
+            writer.wait_for("The reply is complete and waits for the database.".into());
+            sleep(STORE_AGAIN_AFTER).await;
+        }
+    }
+}
+
+/// Resolves when the server stops.
+async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
+    if stopping.wait_for(|stopping| *stopping).await.is_err() {
+        std::future::pending::<()>().await; // Nobody is left who could say so.
+    }
+}
+
+fn failed(sentence: String, marks: Vec<Mark>) -> Outcome {
+    Outcome { error: Some(sentence), ..unfinished(marks) }
+}
+
+/// No text and no end: what a reply is until it gets further.
+fn unfinished(marks: Vec<Mark>) -> Outcome {
+    Outcome {
+        content: String::new(),
+        status: MessageStatus::Failed,
+        finish_reason: None,
+        error: None,
+        marks,
+        usage: None,
+        seed: None,
+        token_ids: None,
+    }
+}
+
+/// One request runs while others wait, so as many come before it as its place in line says.
+fn waiting(position: usize) -> String {
+    match position {
+        1 => "Waiting: 1 request before yours.".into(),
+        n => format!("Waiting: {n} requests before yours."),
+    }
+}
+
+fn left_out(messages: usize) -> Mark {
+    let text = match messages {
+        1 => {
+            "The oldest message no longer fits the model's context; this reply was written without it.".into()
+        }
+        n => format!(
+            "The {n} oldest messages no longer fit the model's context; this reply was written without them."
+        ),
+    };
+    host_mark(text)
+}

@@ -1,0 +1,197 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::domain::{FinishReason, Usage};
+
+/// What a reader learns about a reply.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// It waits; 1 is the next in line.
+    Queued {
+        /// Place in line.
+        position: usize,
+    },
+    /// The model reads the prompt.
+    Prefill {
+        /// Prompt tokens read, those that were still in memory included.
+        done: usize,
+        /// Prompt tokens in all.
+        total: usize,
+    },
+    /// The reply goes on.
+    Text {
+        /// What is new since the last such event: whole characters, never a part of a stop string.
+        text: String,
+    },
+    /// The reply is over.
+    Finished(Finished),
+    /// The reply broke off; a sentence. The text so far stands.
+    Failed(String),
+}
+
+/// How a reply ended and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// Tokens in and out.
+    pub usage: Usage,
+    /// The seed that was used; with the same prompt and parameters it repeats the reply.
+    pub seed: u32,
+    /// The tokens of the reply, where they spell exactly its text; to be handed back with it in the next prompt.
+    pub token_ids: Option<Vec<i32>>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+/// Where a request spent its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timings {
+    /// In the queue.
+    pub waited: Duration,
+    /// Reading the prompt.
+    pub prefill: Duration,
+    /// Writing the reply.
+    pub decode: Duration,
+    /// Prompt tokens that were still in memory and not read again.
+    pub reused_tokens: u32,
+}
+
+/// Carries one reply from the engine's thread to its reader.
+///
+/// It is no channel of tokens: new text is appended to what was not fetched yet and the latest status replaces the one
+/// before, so a slow reader gets fewer and larger events, the engine never waits for a reader, and memory is bounded by the
+/// length of the reply. One wake-up a step.
+#[derive(Default)]
+pub(super) struct Mailbox {
+    // A std mutex: held for a few lines and never while anything waits.
+    contents: Mutex<Contents>,
+    filled: Notify,
+    cancelled: AtomicBool,
+}
+
+#[derive(Default)]
+struct Contents {
+    status: Option<Event>,
+    text: String,
+    end: Option<Event>,
+}
+
+impl Mailbox {
+    /// Replaces the status that was not fetched yet.
+    pub(super) fn status(&self, status: Event) {
+        self.fill(|contents| contents.status = Some(status));
+    }
+
+    /// Appends to the text that was not fetched yet.
+    pub(super) fn text(&self, text: &str) {
+        if !text.is_empty() {
+            self.fill(|contents| contents.text.push_str(text));
+        }
+    }
+
+    /// The last event. Only the first call counts.
+    pub(super) fn end(&self, end: Event) {
+        self.fill(|contents| {
+            contents.end.get_or_insert(end);
+        });
+    }
+
+    /// Asks the engine to stop; it does within one step.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// The next event: status, then text, then the end, which repeats when asked for again. For one reader at a time.
+    /// May be dropped while it waits: no event is lost.
+    pub(super) async fn next(&self) -> Event {
+        loop {
+            if let Some(event) = self.take() {
+                return event;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    fn take(&self) -> Option<Event> {
+        let mut contents = lock(&self.contents);
+        if let Some(status) = contents.status.take() {
+            return Some(status);
+        }
+        if !contents.text.is_empty() {
+            return Some(Event::Text { text: std::mem::take(&mut contents.text) });
+        }
+        contents.end.clone()
+    }
+
+    fn fill(&self, change: impl FnOnce(&mut Contents)) {
+        change(&mut lock(&self.contents));
+        self.filled.notify_one();
+    }
+}
+
+/// Locks, also when a thread panicked while it held the lock: every change under the engine's locks is a single
+/// assignment, so there is no half-made state to protect anyone from.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn text(text: &str) -> Event {
+        Event::Text { text: text.into() }
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_gets_all_text_at_once_and_the_latest_status_only() {
+        let mailbox = Mailbox::default();
+        mailbox.status(Event::Queued { position: 2 });
+        mailbox.status(Event::Prefill { done: 1, total: 2 });
+        mailbox.text("Hel");
+        mailbox.text("");
+        mailbox.text("lo");
+
+        assert_eq!(mailbox.next().await, Event::Prefill { done: 1, total: 2 });
+        assert_eq!(mailbox.next().await, text("Hello"));
+    }
+
+    #[tokio::test]
+    async fn the_end_comes_after_the_text_and_the_first_one_counts() {
+        let mailbox = Mailbox::default();
+        mailbox.end(Event::Failed("first".into()));
+        mailbox.end(Event::Failed("second".into()));
+        mailbox.text("late");
+
+        assert_eq!(mailbox.next().await, text("late"));
+        assert_eq!(mailbox.next().await, Event::Failed("first".into()));
+        assert_eq!(mailbox.next().await, Event::Failed("first".into()));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_is_woken_and_one_that_gave_up_loses_nothing() {
+        let mailbox = Arc::new(Mailbox::default());
+        let gave_up =
+            tokio::select! { biased; _ = mailbox.next() => false, () = std::future::ready(()) => true };
+        let waiting = tokio::spawn({
+            let mailbox = Arc::clone(&mailbox);
+            async move { mailbox.next().await }
+        });
+        tokio::task::yield_now().await;
+
+        mailbox.text("x");
+
+        assert!(gave_up);
+        assert_eq!(waiting.await.unwrap(), text("x"));
+    }
+}

@@ -1,0 +1,181 @@
+//! The one queue and the model behind it.
+//!
+//! ```text
+//! reserve() -> Place -> submit() -> Generation -> next() … Finished
+//!                          |            ^
+//!                       [Queue]     [Mailbox]         the async side
+//! ------------------------- | ---------- | --------------------------
+//!                        [Worker] -> [Slot] -> [ReplyText]   the thread "engine"
+//!                           |
+//!                       [Backend]: llama.cpp or the scripted echo
+//! ```
+//!
+//! Invariants:
+//! - One named OS thread owns the model's context. Nothing else computes, and nothing here blocks the async runtime.
+//! - A place is held from [`Engine::reserve`] to the end of the reply and cannot leak; the queue is bounded.
+//! - Only the chat template forms special tokens: what people, operators and the model wrote is text.
+//! - Every number is checked before it crosses into llama.cpp, whose assertions end the process.
+//! - llama_cpp_2 is imported in `llama` only; this room knows no web server, database or script.
+
+mod backend;
+mod echo;
+mod error;
+mod generation;
+mod llama;
+mod mailbox;
+mod model;
+mod prompt;
+mod queue;
+mod reply;
+mod slot;
+mod stop;
+mod utf8;
+mod worker;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use error::EngineError;
+pub use generation::{Generation, Place};
+pub use mailbox::{Event, Finished, Timings};
+pub use model::Model;
+pub use prompt::{Origin, Prompt, Segment};
+
+use self::queue::Queue;
+use crate::config::{Backend, LlmConfig};
+use crate::domain::UserId;
+
+/// The GGUF file that [`Engine::start`] would load: the configured one, or the only one in `models/`.
+///
+/// # Errors
+/// [`EngineError::NoModel`] when there is none to choose, [`EngineError::Failed`] for one that cannot be used.
+pub fn find_model(config: &LlmConfig) -> Result<PathBuf, EngineError> {
+    llama::find(&config.model)
+}
+
+/// How far the engine is.
+#[derive(Debug, Clone)]
+pub enum EngineState {
+    /// The model is being read.
+    Loading {
+        /// 0 to 100.
+        percent: u8,
+    },
+    /// It answers.
+    Ready(Arc<Model>),
+    /// It cannot answer, and will not; a sentence.
+    Failed(String),
+    /// It was shut down and its thread is gone.
+    Stopped,
+}
+
+/// The handle to the engine. It may be cloned freely; dropping the last one shuts the engine down.
+#[derive(Clone)]
+pub struct Engine {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    queue: Arc<Queue>,
+    state: watch::Receiver<EngineState>,
+}
+
+impl Engine {
+    /// Starts the engine's thread and returns at once; the model loads behind it, see [`Engine::watch`].
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] with one sentence if there is no model file or it is not GGUF.
+    pub fn start(config: LlmConfig) -> Result<Self, EngineError> {
+        let queue = Queue::new(config.queue_size, config.max_per_user);
+        let (sender, state) = watch::channel(EngineState::Loading { percent: 0 });
+        let file = match config.backend {
+            Backend::Llama => Some(find_model(&config)?),
+            Backend::Echo => None,
+        };
+        let thread = std::thread::Builder::new().name("engine".into());
+        let started = thread.spawn({
+            let queue = Arc::clone(&queue);
+            move || {
+                let outcome = catch_unwind(AssertUnwindSafe(|| match file {
+                    Some(file) => llama::run(&config, &file, &queue, &sender),
+                    None => run_echo(&config, &queue, &sender),
+                }));
+                drop(queue.close());
+                let broke = || Err("The engine broke down; restart the server and see its log.".to_owned());
+                sender.send_replace(match outcome.unwrap_or_else(|_| broke()) {
+                    Ok(()) => EngineState::Stopped,
+                    Err(sentence) => EngineState::Failed(sentence),
+                });
+            }
+        });
+        started
+            .map_err(|error| EngineError::Failed(format!("The engine's thread did not start: {error}.")))?;
+        Ok(Self { handle: Arc::new(Handle { queue, state }) })
+    }
+
+    /// How far it is now.
+    pub fn state(&self) -> EngineState {
+        self.handle.state.borrow().clone()
+    }
+
+    /// Follows how far it is.
+    pub fn watch(&self) -> watch::Receiver<EngineState> {
+        self.handle.state.clone()
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// [`EngineError::NotReady`], [`EngineError::Failed`], [`EngineError::Stopping`].
+    pub fn model(&self) -> Result<Arc<Model>, EngineError> {
+        match &*self.handle.state.borrow() {
+            EngineState::Loading { percent } => Err(EngineError::NotReady { percent: *percent }),
+            EngineState::Ready(model) => Ok(Arc::clone(model)),
+            EngineState::Failed(sentence) => Err(EngineError::Failed(sentence.clone())),
+            EngineState::Stopped => Err(EngineError::Stopping),
+        }
+    }
+
+    /// Takes a place in the queue, before anything is written. Dropping it frees the place.
+    ///
+    /// # Errors
+    /// [`EngineError::UserLimit`], [`EngineError::QueueFull`], and those of [`Engine::model`].
+    pub fn reserve(&self, user: UserId) -> Result<Place, EngineError> {
+        let model = self.model()?;
+        let ticket = self.handle.queue.reserve(user)?;
+        Ok(Place { ticket, model })
+    }
+
+    /// Refuses everything from now on and cancels what waits or runs. Returns at once, see [`Engine::stopped`].
+    pub fn shutdown(&self) {
+        self.handle.queue.stop();
+    }
+
+    /// Waits until the engine's thread is done with everything after [`Engine::shutdown`], at most `patience`; whether it is.
+    pub async fn stopped(&self, patience: Duration) -> bool {
+        let mut state = self.watch();
+        let over = |state: &EngineState| matches!(state, EngineState::Stopped | EngineState::Failed(_));
+        tokio::time::timeout(patience, state.wait_for(over)).await.is_ok()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.queue.stop();
+    }
+}
+
+fn run_echo(config: &LlmConfig, queue: &Queue, state: &watch::Sender<EngineState>) -> Result<(), String> {
+    let model = echo::model(config)?;
+    let n_ctx = model.n_ctx as usize;
+    state.send_replace(EngineState::Ready(Arc::new(model)));
+    worker::run(queue, &mut echo::Echo { n_ctx });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+use std::fmt;
+
+use super::EngineError;
+use super::prompt::{Prompt, PromptBuilder};
+use crate::domain::PromptMessage;
+
+/// A loaded model: what is known about it, and the work that needs its vocabulary but not its turn in the queue.
+pub struct Model {
+    /// Its own name, else that of its file.
+    pub name: String,
+    /// The family, as in the file: `llama`, `qwen3` …
+    pub architecture: String,
+    /// Tokens that a prompt and its reply may have together.
+    pub n_ctx: u32,
+    /// Tokens of context that it was trained with.
+    pub n_ctx_train: u32,
+    /// Tokens it knows; ids are smaller.
+    pub n_vocab: u32,
+    /// Its weights, in bytes.
+    pub size: u64,
+    pub(super) prompts: PromptBuilder,
+}
+
+impl Model {
+    /// How many tokens a text has inside a prompt. Takes about a millisecond for 1,000 characters: not for
+    /// a thread of the async runtime.
+    pub fn count_tokens(&self, text: &str) -> usize {
+        self.prompts.count(text)
+    }
+
+    /// The prompt for a reply of up to `max_tokens` tokens: messages through the chat template, the oldest turns left out
+    /// until it fits. If the last message is the assistant's, the reply continues it. As slow as [`Model::count_tokens`].
+    ///
+    /// # Errors
+    /// [`EngineError::TooLong`] if the last message alone does not fit; [`EngineError::Template`] if the model's template
+    /// refuses the messages.
+    pub fn prepare(&self, messages: &[PromptMessage], max_tokens: u32) -> Result<Prompt, EngineError> {
+        self.prompts.fit(messages, max_tokens as usize)
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("name", &self.name).field("n_ctx", &self.n_ctx).finish_non_exhaustive()
+    }
+}

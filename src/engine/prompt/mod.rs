@@ -1,0 +1,193 @@
+//! From messages to tokens: the chat template, the tokens that only it may form, and what is left out when it is too long.
+
+mod fit;
+mod marks;
+mod specials;
+mod template;
+
+pub(super) use specials::Specials;
+pub(super) use template::{ChatTemplate, TemplateMessage};
+
+use self::marks::Marks;
+use super::EngineError;
+use crate::domain::{PromptMessage, Role};
+
+/// A prompt as the model will read it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prompt {
+    /// The text, by where it comes from.
+    pub segments: Vec<Segment>,
+    /// Messages that did not fit, counted from the oldest.
+    pub left_out: usize,
+    pub(super) tokens: Vec<i32>,
+}
+
+impl Prompt {
+    /// Its length in tokens.
+    pub fn token_count(&self) -> usize {
+        self.tokens.len()
+    }
+}
+
+/// A stretch of a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What it says.
+    pub text: String,
+    /// The tokens that the model itself produced for it.
+    kept: Option<Vec<i32>>,
+}
+
+/// Where a stretch of a prompt comes from. Only the template's may form special tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The model's chat template.
+    Template,
+    /// The operator.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+}
+
+impl From<Role> for Origin {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::System => Self::System,
+            Role::User => Self::User,
+            Role::Assistant => Self::Assistant,
+        }
+    }
+}
+
+/// Text to tokens and back; a model's own.
+pub(super) trait Tokenizer: Send + Sync {
+    /// The tokens of a text, nothing added. Texts of special tokens become these tokens if `special` is set.
+    fn tokenize(&self, text: &str, special: bool) -> Vec<i32>;
+
+    /// What tokens spell; none if one of them is not of this model or spells nothing.
+    fn spell(&self, tokens: &[i32]) -> Option<Vec<u8>>;
+
+    /// The texts that only a template may turn into tokens.
+    fn specials(&self) -> &Specials;
+
+    /// The token that every prompt of this model begins with, if there is one.
+    fn first_token(&self) -> Option<i32>;
+}
+
+/// Everything that turns messages into a prompt.
+pub(super) struct PromptBuilder {
+    pub(super) tokenizer: Box<dyn Tokenizer>,
+    pub(super) template: ChatTemplate,
+    /// Tokens of the prompt and the reply together.
+    pub(super) n_ctx: usize,
+}
+
+impl PromptBuilder {
+    /// How many tokens a text has as a content.
+    pub(super) fn count(&self, text: &str) -> usize {
+        let segment = Segment { origin: Origin::User, text: text.to_owned(), kept: None };
+        self.tokens_of_run(&[segment]).len()
+    }
+
+    /// The prompt of these messages. If the last one is the model's, the prompt lets it go on.
+    pub(super) fn build(&self, messages: &[&PromptMessage]) -> Result<Prompt, EngineError> {
+        let (messages, open) = match messages.split_last() {
+            Some((last, before)) if last.role == Role::Assistant => (before, Some(last)),
+            _ => (messages, None),
+        };
+        let mut segments = self.render(messages)?;
+        segments.extend(open.map(|message| self.content(message, message.content.clone())));
+        let tokens = self.tokens(&segments);
+        Ok(Prompt { segments, left_out: 0, tokens })
+    }
+
+    fn render(&self, messages: &[&PromptMessage]) -> Result<Vec<Segment>, EngineError> {
+        let marks = Marks::new();
+        let framed = messages.iter().enumerate().map(|(index, message)| TemplateMessage {
+            role: message.role.as_str(),
+            content: marks.frame(index, &message.content, self.tokenizer.specials()),
+        });
+        let framed: Vec<_> = framed.collect();
+        let rendered = self.template.render(&framed).or_else(|refusal| {
+            let refusal = EngineError::Template(refusal.to_string());
+            self.template.render(&alternating(framed)).map_err(|_| refusal)
+        })?;
+        let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
+        let parts = marks.parts(&rendered, &contents).into_iter();
+        let segments = parts.map(|part| match part.content {
+            Some(index) => self.content(messages[index], part.text),
+            None => Segment { origin: Origin::Template, text: part.text, kept: None },
+        });
+        Ok(segments.collect())
+    }
+
+    /// Keeps the model's own tokens only where they spell what now stands there: another model may have produced
+    /// them, a plugin may have changed the text, the template may have cut it.
+    fn content(&self, message: &PromptMessage, text: String) -> Segment {
+        let spells =
+            |tokens: &Vec<i32>| self.tokenizer.spell(tokens).is_some_and(|bytes| bytes == text.as_bytes());
+        let kept =
+            message.token_ids.clone().filter(|tokens| message.role == Role::Assistant && spells(tokens));
+        Segment { origin: message.role.into(), text, kept }
+    }
+
+    fn tokens(&self, segments: &[Segment]) -> Vec<i32> {
+        let mut tokens = Vec::new();
+        for run in segments.chunk_by(|left, right| left.kept.is_none() && right.kept.is_none()) {
+            match &run[0].kept {
+                Some(kept) => tokens.extend(kept),
+                None => tokens.extend(self.tokens_of_run(run)),
+            }
+        }
+        match self.tokenizer.first_token() {
+            Some(first) if tokens.first() != Some(&first) => tokens.insert(0, first),
+            _ => {}
+        }
+        tokens
+    }
+
+    /// Tokenizes neighbouring segments as one text, as the model has learned it, after cutting it inside every special
+    /// token's text that is not the template's alone. What then lies wholly in a content is tokenized literally.
+    fn tokens_of_run(&self, run: &[Segment]) -> Vec<i32> {
+        let mut text = String::new();
+        let mut contents = Vec::new();
+        for segment in run {
+            let start = text.len();
+            text += &segment.text;
+            if segment.origin != Origin::Template {
+                contents.push(start..text.len());
+            }
+        }
+        let mut cuts = self.tokenizer.specials().cuts(&text, &contents);
+        cuts.insert(text.len());
+        let mut from = 0;
+        let mut tokens = Vec::new();
+        for to in cuts.into_iter().filter(|&to| to > 0) {
+            let literal = contents.iter().any(|content| content.start <= from && to <= content.end);
+            tokens.extend(self.tokenizer.tokenize(&text[from..to], !literal));
+            from = to;
+        }
+        tokens
+    }
+}
+
+/// For templates that know no system role, or want user and assistant to take turns: what the operator says
+/// goes before the first message of the person, and neighbours of one role become one.
+fn alternating(messages: Vec<TemplateMessage>) -> Vec<TemplateMessage> {
+    let mut merged: Vec<TemplateMessage> = Vec::with_capacity(messages.len());
+    for TemplateMessage { role, content } in messages {
+        let role = if role == Role::System.as_str() { Role::User.as_str() } else { role };
+        match merged.last_mut() {
+            Some(last) if last.role == role => last.content = format!("{}\n\n{content}", last.content),
+            _ => merged.push(TemplateMessage { role, content }),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! The budget of the one script call that runs on a thread: time, memory, log lines.
+//!
+//! The engine is shared by all calls and its callbacks get no context, so the budget belongs to the thread.
+
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::memory::{self, Meter};
+use crate::config::PluginsConfig;
+
+/// Most lines that one call may write to the log; more are dropped.
+const MAX_LOG_LINES: u32 = 50;
+/// Longest line of a plugin in the log, in characters; the rest is cut.
+const MAX_LOG_CHARS: usize = 1_000;
+
+thread_local! {
+    static CALL: Call = const {
+        Call {
+            plugin: RefCell::new(String::new()),
+            deadline: Cell::new(None),
+            memory: Cell::new(0),
+            log_lines: Cell::new(0),
+        }
+    };
+}
+
+struct Call {
+    plugin: RefCell<String>,
+    deadline: Cell<Option<Instant>>,
+    memory: Cell<usize>,
+    log_lines: Cell<u32>,
+}
+
+/// What a call cost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spent {
+    /// Wall-clock time.
+    pub(super) time: Duration,
+    /// The most bytes it held at once.
+    pub(super) peak_bytes: usize,
+}
+
+/// Host code panicked inside a call.
+#[derive(Debug)]
+pub(super) struct Panicked;
+
+/// Runs one call of `plugin` under its budget. A panic ends the call and nothing else.
+pub(super) fn within<T>(
+    config: &PluginsConfig,
+    plugin: &str,
+    call: impl FnOnce() -> T,
+) -> (Result<T, Panicked>, Spent) {
+    let start = Instant::now();
+    CALL.with(|it| {
+        plugin.clone_into(&mut it.plugin.borrow_mut());
+        it.deadline.set(Some(start + Duration::from_millis(config.deadline_ms)));
+        it.memory.set(config.max_memory_bytes);
+        it.log_lines.set(0);
+    });
+    let meter = Meter::start();
+    // Nothing that the call touched is used after a panic: its scope and arguments died with it, and the
+    // shared engine holds no state of calls.
+    let result = catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked);
+    drop(meter);
+    CALL.with(|it| it.deadline.set(None));
+    (result, Spent { time: start.elapsed(), peak_bytes: memory::peak() })
+}
+
+/// Why the running call must end now, if it must. Asked before every operation of a script.
+pub(super) fn exceeded() -> Option<String> {
+    CALL.with(|it| {
+        late(it).or_else(|| {
+            (memory::used() > it.memory.get()).then(|| {
+                format!("it uses more memory than max_memory_bytes allows ({} bytes)", it.memory.get())
+            })
+        })
+    })
+}
+
+/// Whether the running call is over its deadline. For host functions that loop by themselves.
+pub(super) fn is_late() -> bool {
+    CALL.with(|it| late(it).is_some())
+}
+
+fn late(call: &Call) -> Option<String> {
+    match call.deadline.get() {
+        Some(deadline) if Instant::now() <= deadline => None,
+        Some(_) => Some("it takes longer than deadline_ms allows".into()),
+        None => Some("it runs outside of a call".into()),
+    }
+}
+
+/// Writes a line of the running plugin to the log.
+pub(super) fn log(text: &str) {
+    CALL.with(|it| {
+        let lines = it.log_lines.get();
+        it.log_lines.set(lines.saturating_add(1));
+        if lines < MAX_LOG_LINES {
+            let cut = text.char_indices().nth(MAX_LOG_CHARS).map_or(text.len(), |(at, _)| at);
+            tracing::info!(plugin = %it.plugin.borrow(), "{}", &text[..cut]);
+        }
+    });
+}

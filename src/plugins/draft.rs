@@ -1,0 +1,128 @@
+//! The draft on its way into a script and back: nothing comes back unchecked.
+
+use rhai::{Array, Dynamic, Map};
+use serde_json::Value;
+
+use super::hooks::Draft;
+use super::value::{from_json, to_json, type_name};
+use crate::domain::{PromptMessage, Role, SamplingParams};
+
+/// Largest `params`, as JSON, in bytes.
+const MAX_PARAMS_BYTES: usize = 1 << 20;
+
+/// `#{messages: [#{role, content}], params: #{…}, stop: […]}`.
+pub(super) fn to_script(draft: &Draft) -> Dynamic {
+    let message = |message: &PromptMessage| {
+        let entries: [(&str, Dynamic); 2] =
+            [("role", message.role.as_str().into()), ("content", message.content.clone().into())];
+        Dynamic::from_map(map(entries))
+    };
+    let mut params = params_as_json(&draft.params);
+    let stop = params.remove("stop").unwrap_or(Value::Array(Vec::new()));
+    Dynamic::from_map(map([
+        ("messages", Dynamic::from_array(draft.messages.iter().map(message).collect())),
+        ("params", from_json(&Value::Object(params))),
+        ("stop", from_json(&stop)),
+    ]))
+}
+
+/// Reads the draft that a script returned over the one that it was given: keys left out stay as they were.
+/// The error is the rest of a sentence that begins with the hook's name.
+pub(super) fn from_script(returned: &Dynamic, before: &Draft) -> Result<Draft, String> {
+    let Ok(returned) = returned.as_map_ref() else {
+        return Err(format!("must return the draft or (), not {}", type_name(returned)));
+    };
+    let mut draft = Draft { messages: before.messages.clone(), params: before.params.clone() };
+    for (key, value) in returned.iter() {
+        match key.as_str() {
+            "messages" => draft.messages = messages(value, &before.messages)?,
+            "params" => set_params(&mut draft.params, value)?,
+            "stop" => set_param(&mut draft.params, "stop", value)?,
+            other => {
+                return Err(format!("returned a draft with \"{other}\"; it has messages, params, stop"));
+            }
+        }
+    }
+    draft.params.check().map_err(|wrong| format!("returned params.{wrong}"))?;
+    Ok(draft)
+}
+
+fn map<const N: usize>(entries: [(&str, Dynamic); N]) -> Map {
+    entries.into_iter().map(|(key, value)| (key.into(), value)).collect()
+}
+
+fn messages(returned: &Dynamic, before: &[PromptMessage]) -> Result<Vec<PromptMessage>, String> {
+    let Ok(returned) = returned.as_array_ref() else {
+        return Err(format!("returned messages of type {}; they must be an array", type_name(returned)));
+    };
+    if returned.is_empty() {
+        return Err("returned no messages; at least one must stay".into());
+    }
+    let returned: &Array = &returned;
+    returned
+        .iter()
+        .enumerate()
+        .map(|(at, value)| message(value, before).map_err(|why| format!("returned messages[{at}] {why}")))
+        .collect()
+}
+
+fn message(returned: &Dynamic, before: &[PromptMessage]) -> Result<PromptMessage, String> {
+    let Ok(returned) = returned.as_map_ref() else {
+        return Err(format!("of type {}; it must be #{{role, content}}", type_name(returned)));
+    };
+    if returned.keys().any(|key| key != "role" && key != "content") {
+        return Err("with a key other than role and content".into());
+    }
+    let role = returned.get("role").and_then(|role| role.clone().into_string().ok());
+    let Some(role) = role.as_deref().and_then(Role::parse) else {
+        return Err("with a role other than \"system\", \"user\", \"assistant\"".into());
+    };
+    let content = text(returned.get("content").unwrap_or(&Dynamic::UNIT))
+        .map_err(|why| format!("whose content {why}"))?;
+    // What the model said keeps its tokens as long as it is still what the model said.
+    let same = |message: &&PromptMessage| message.role == role && message.content == content;
+    let token_ids = before.iter().find(same).and_then(|message| message.token_ids.clone());
+    Ok(PromptMessage { role, content, token_ids })
+}
+
+/// A text that may enter a prompt or the store.
+pub(super) fn text(value: &Dynamic) -> Result<String, String> {
+    match value.as_immutable_string_ref() {
+        Ok(text) if text.contains('\0') => Err("holds a NUL character".into()),
+        Ok(text) => Ok(text.to_string()),
+        Err(_) => Err(format!("is not a string but {}", type_name(value))),
+    }
+}
+
+fn set_params(params: &mut SamplingParams, returned: &Dynamic) -> Result<(), String> {
+    let Ok(returned) = returned.as_map_ref() else {
+        return Err(format!("returned params of type {}; they must be a map", type_name(returned)));
+    };
+    if returned.contains_key("stop") {
+        return Err("returned params.stop; stop stands beside params, as draft.stop".into());
+    }
+    returned.iter().try_for_each(|(key, value)| set_param(params, key, value))
+}
+
+/// Sets one parameter, so that the error can name it.
+fn set_param(params: &mut SamplingParams, key: &str, returned: &Dynamic) -> Result<(), String> {
+    let value =
+        to_json(returned, MAX_PARAMS_BYTES).map_err(|why| format!("returned params.{key}, where {why}"))?;
+    let mut all = params_as_json(params);
+    if all.get(key) == Some(&value) {
+        return Ok(());
+    }
+    if !all.contains_key(key) {
+        return Err(format!("returned params.{key}; there is no such parameter"));
+    }
+    all.insert(key.to_owned(), value);
+    *params = serde_json::from_value(Value::Object(all))
+        .map_err(|why| format!("returned params.{key} of a wrong type: {why}"))?;
+    Ok(())
+}
+
+/// Through text, because a 32-bit float then keeps its short form: 0.8 and not 0.800000011920929.
+fn params_as_json(params: &SamplingParams) -> serde_json::Map<String, Value> {
+    let text = serde_json::to_string(params).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}

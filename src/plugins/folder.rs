@@ -1,0 +1,178 @@
+//! The plugins' folder: which plugins lie in it, whether their files changed, and their text.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::fault::Source;
+
+/// Folder of plugins that are shipped as examples and not loaded.
+const EXAMPLES: &str = "examples";
+/// Main file of a plugin that is a folder.
+const MAIN: &str = "main.rhai";
+/// Most files of a plugin that is a folder.
+const MAX_FILES: usize = 32;
+/// A file that changed this short ago may change again without a visible difference in its times.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// A plugin's files as they were listed.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    /// The main file in a person's words: `clock.rhai` or `glossary/main.rhai`.
+    file: String,
+    /// Main file first.
+    files: Vec<(PathBuf, Stamp)>,
+    /// Why it cannot be a plugin, whatever the files say.
+    pub(super) problem: Option<String>,
+}
+
+/// What changes when a file does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        now.duration_since(changed).is_ok_and(|age| age > SETTLED + Duration::from_secs(1))
+    }
+}
+
+impl Found {
+    /// Whether the files are certainly as they were when `before` was listed.
+    pub(super) fn is_unchanged_since(&self, before: &Self, now: SystemTime) -> bool {
+        self.file == before.file
+            && self.files == before.files
+            && self.problem == before.problem
+            && self.files.iter().all(|(_, stamp)| stamp.is_settled(now))
+    }
+}
+
+/// Every plugin in the folder, by id.
+///
+/// # Errors
+/// The folder, or one inside it, cannot be listed. A folder that does not exist holds no plugins.
+pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
+    let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    for (name, path) in entries(folder)? {
+        let Some((id, mut plugin)) = inspect(&name, &path)? else { continue };
+        if !id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')) || id.is_empty() {
+            plugin.problem =
+                Some("rename it: a plugin's name has small letters, digits, _ and - only".to_owned());
+        }
+        if let Some(other) = found.get(&id) {
+            plugin.problem = Some(format!("{} has the same name; keep one of them", other.file));
+        }
+        found.insert(id, plugin);
+    }
+    Ok(found)
+}
+
+/// The plugin that a directory entry is, if it is one.
+fn inspect(name: &str, path: &Path) -> io::Result<Option<(String, Found)>> {
+    // An entry that goes away meanwhile, or a link to nothing, is no plugin.
+    let Ok(metadata) = fs::metadata(path) else { return Ok(None) };
+    if !metadata.is_dir() {
+        let Some(id) = name.strip_suffix(".rhai") else { return Ok(None) };
+        let files = vec![(path.to_owned(), Stamp::of(&metadata))];
+        return Ok(Some((id.to_owned(), Found { file: name.to_owned(), files, problem: None })));
+    }
+    if name == EXAMPLES || !path.join(MAIN).exists() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    for (name, path) in entries(path)? {
+        if let Ok(metadata) = fs::metadata(&path)
+            && !metadata.is_dir()
+            && name.ends_with(".rhai")
+        {
+            files.push((path, Stamp::of(&metadata)));
+        }
+    }
+    files.sort_by_key(|(path, _)| !path.ends_with(MAIN));
+    let problem = (files.len() > MAX_FILES).then(|| format!("it has more than {MAX_FILES} files"));
+    Ok(Some((name.to_owned(), Found { file: format!("{name}/{MAIN}"), files, problem })))
+}
+
+/// Name and path of what lies in a folder, in order, without hidden files.
+fn entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let listing = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing?,
+    };
+    let mut entries = Vec::new();
+    for entry in listing {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            entries.push((name, entry.path()));
+        }
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+/// A plugin's text, as far as it can be read.
+pub(super) struct Text {
+    /// What is there; lossy where it is no UTF-8.
+    pub(super) source: Source,
+    /// Why it cannot be used.
+    pub(super) problem: Option<String>,
+}
+
+/// Reads a plugin's files, at most `max_bytes` of each.
+pub(super) fn read(found: &Found, max_bytes: u64) -> Text {
+    let mut problem = found.problem.clone();
+    let mut source = Source { file: found.file.clone(), ..Source::default() };
+    for (at, (path, _)) in found.files.iter().take(MAX_FILES).enumerate() {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let (text, wrong) = read_file(path, max_bytes);
+        let wrong = wrong.map(|why| if at == 0 { why } else { format!("{name}.rhai: {why}") });
+        problem = problem.or(wrong);
+        if at == 0 {
+            source.text = text;
+        } else {
+            source.neighbours.push((name, text));
+        }
+    }
+    Text { source, problem }
+}
+
+fn read_file(path: &Path, max_bytes: u64) -> (String, Option<String>) {
+    let mut bytes = Vec::new();
+    let read = || -> io::Result<u64> {
+        // A pipe would block when it is opened, and a device has no end.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes).map(|length| length as u64)
+    };
+    let problem = match { read }() {
+        Err(error) => Some(format!("it cannot be read: {error}")),
+        Ok(length) if length > max_bytes => {
+            Some(format!("it is larger than max_file_bytes allows ({max_bytes} bytes)"))
+        }
+        Ok(_) => std::str::from_utf8(&bytes).err().map(|error| {
+            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+            format!("it is no UTF-8 text in line {line}")
+        }),
+    };
+    (String::from_utf8_lossy(&bytes).into_owned(), problem)
+}

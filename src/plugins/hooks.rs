@@ -1,0 +1,122 @@
+//! The contract: the hooks that a script may define, and what goes in and out.
+
+use rhai::{Dynamic, Map};
+
+use crate::domain::{ConversationId, PromptMessage, SamplingParams};
+
+/// Declares the hooks: each is a function of a script, found by its name and its parameters.
+macro_rules! hooks {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal ($($parameter:literal),+);)+) => {
+        /// A function that a script may define and the host calls.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Hook { $($(#[$doc])* $variant,)+ }
+
+        impl Hook {
+            /// Every hook, in the order in which a message meets them.
+            pub const ALL: &'static [Hook] = &[$(Self::$variant),+];
+
+            /// The function's name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The names of its parameters, as the manual writes them.
+            pub fn parameters(self) -> &'static [&'static str] {
+                match self { $(Self::$variant => &[$($parameter),+]),+ }
+            }
+        }
+    };
+}
+
+hooks! {
+    /// The user's message arrived, before it is stored: `()`, a new text, `reply(text)` or `deny(reason)`.
+    OnMessage = "on_message" ("ctx", "text");
+    /// The prompt is constructed, before the chat template: `()` or the changed draft.
+    OnPrompt = "on_prompt" ("ctx", "draft");
+    /// The reply is complete, before it is stored as finished: `()` or a new text.
+    OnResponse = "on_response" ("ctx", "text");
+}
+
+impl Hook {
+    /// The way out runs in the reverse of the priority order.
+    pub(super) fn is_on_the_way_out(self) -> bool {
+        self == Self::OnResponse
+    }
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestSource {
+    /// A browser.
+    Web,
+    /// The JSON API.
+    Api,
+}
+
+/// What every hook is told about the request: the read-only `ctx` of a script, which also holds its `settings`.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where the request came from: `ctx.source`, "web" or "api".
+    pub source: RequestSource,
+    /// What is being made: `ctx.kind`, "chat" for a reply in a conversation.
+    pub kind: &'static str,
+    /// The person's account name: `ctx.user`.
+    pub user: String,
+    /// The conversation's id, where there is one: `ctx.conversation`, else `()`.
+    pub conversation: Option<ConversationId>,
+    /// The model's name: `ctx.model`.
+    pub model: String,
+}
+
+impl Context {
+    pub(super) fn to_script(&self, settings: &Dynamic) -> Dynamic {
+        let source = match self.source {
+            RequestSource::Web => "web",
+            RequestSource::Api => "api",
+        };
+        let conversation = self.conversation.map_or(Dynamic::UNIT, |id| id.to_string().into());
+        let entries: [(&str, Dynamic); 6] = [
+            ("source", source.into()),
+            ("kind", self.kind.into()),
+            ("user", self.user.clone().into()),
+            ("conversation", conversation),
+            ("model", self.model.clone().into()),
+            ("settings", settings.clone()),
+        ];
+        let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
+        Dynamic::from_map(map).into_read_only()
+    }
+}
+
+/// The request to the model, as `on_prompt` sees it. A script finds `stop` beside `params`, not in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The conversation, oldest first.
+    pub messages: Vec<PromptMessage>,
+    /// How the reply is sampled and when it ends.
+    pub params: SamplingParams,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MessageAction {
+    /// It goes on, perhaps rewritten.
+    Continue(String),
+    /// A plugin answers in place of the model.
+    Reply {
+        /// The message, as far as it was rewritten before.
+        message: String,
+        /// The answer.
+        reply: String,
+    },
+}
+
+/// A plugin refused, or one that must not be skipped failed: nothing may be written or sent on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("The plugin {plugin} refused: {reason}")]
+pub struct Denied {
+    /// The plugin's id.
+    pub plugin: String,
+    /// The reason that it gave, or what is wrong with it.
+    pub reason: String,
+}

@@ -1,0 +1,146 @@
+//! `const PLUGIN = #{…}`: what a plugin says about itself.
+
+use rhai::{Dynamic, Map};
+
+use super::settings::Settings;
+use super::value::type_name;
+
+const KEYS: &[&str] = &["name", "version", "description", "api", "priority", "fail", "hold", "settings"];
+
+/// What happens to the reply when the plugin fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    /// `fail: "open"`: the plugin is skipped, and the reply carries a mark.
+    Skip,
+    /// `fail: "closed"`: the request is refused.
+    Refuse,
+}
+
+/// The checked content of `PLUGIN`, with defaults for what it leaves out.
+#[derive(Debug, Clone)]
+pub(super) struct Manifest {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) description: String,
+    /// Lower runs first on the way in.
+    pub(super) priority: i64,
+    pub(super) on_failure: OnFailure,
+    /// `hold: "reply"`: nothing of a reply is shown or stored before `on_response` has run.
+    pub(super) holds_reply: bool,
+    pub(super) settings: Settings,
+}
+
+impl Manifest {
+    /// The manifest of a plugin that declares none.
+    pub(super) fn unnamed(id: &str) -> Self {
+        Self {
+            name: id.to_owned(),
+            version: String::new(),
+            description: String::new(),
+            priority: 100,
+            on_failure: OnFailure::Skip,
+            holds_reply: false,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Reads the value of `PLUGIN`; the error is a sentence.
+    pub(super) fn parse(id: &str, declared: &Dynamic) -> Result<Self, String> {
+        let Ok(declared) = declared.as_map_ref() else {
+            return Err(format!("PLUGIN must be a map #{{…}}, not {}", type_name(declared)));
+        };
+        if let Some(key) = declared.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(format!("PLUGIN has no key \"{key}\"; it has {}", KEYS.join(", ")));
+        }
+        let mut manifest = Self::unnamed(id);
+        for (key, field) in [
+            ("name", &mut manifest.name),
+            ("version", &mut manifest.version),
+            ("description", &mut manifest.description),
+        ] {
+            if let Some(text) = text(&declared, key)? {
+                *field = text;
+            }
+        }
+        match int(&declared, "api")? {
+            None | Some(1) => {}
+            Some(other) => return Err(format!("PLUGIN.api must be 1, not {other}")),
+        }
+        if let Some(priority) = int(&declared, "priority")? {
+            manifest.priority = priority;
+        }
+        manifest.on_failure = match text(&declared, "fail")?.as_deref() {
+            None | Some("open") => OnFailure::Skip,
+            Some("closed") => OnFailure::Refuse,
+            Some(other) => {
+                return Err(format!("PLUGIN.fail must be \"open\" or \"closed\", not \"{other}\""));
+            }
+        };
+        manifest.holds_reply = match declared.get("hold") {
+            None => false,
+            Some(hold) if hold.as_int() == Ok(0) => false,
+            Some(hold) if hold.clone().into_string().as_deref() == Ok("reply") => true,
+            Some(hold) => return Err(format!("PLUGIN.hold must be 0 or \"reply\", not {hold}")),
+        };
+        if let Some(settings) = declared.get("settings") {
+            let Ok(settings) = settings.as_map_ref() else {
+                return Err(format!("PLUGIN.settings must be a map #{{…}}, not {}", type_name(settings)));
+            };
+            manifest.settings = Settings::parse(&settings)?;
+        }
+        Ok(manifest)
+    }
+}
+
+fn text(declared: &Map, key: &str) -> Result<Option<String>, String> {
+    let Some(value) = declared.get(key) else { return Ok(None) };
+    let found = type_name(value);
+    value.clone().into_string().map(Some).map_err(|_| format!("PLUGIN.{key} must be a string, not {found}"))
+}
+
+fn int(declared: &Map, key: &str) -> Result<Option<i64>, String> {
+    let Some(value) = declared.get(key) else { return Ok(None) };
+    value.as_int().map(Some).map_err(|_| format!("PLUGIN.{key} must be an int, not {}", type_name(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::value::from_json;
+
+    fn parse(declared: serde_json::Value) -> Result<Manifest, String> {
+        Manifest::parse("demo", &from_json(&declared))
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let manifest = parse(serde_json::json!({"version": "1.2"})).unwrap();
+
+        assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("demo", "1.2"));
+        assert_eq!(
+            (manifest.priority, manifest.on_failure, manifest.holds_reply),
+            (100, OnFailure::Skip, false)
+        );
+    }
+
+    #[test]
+    fn each_wrong_key_gets_a_sentence() {
+        let sentence = |declared| parse(declared).unwrap_err();
+
+        assert!(
+            sentence(serde_json::json!({"nmae": "x"}))
+                .starts_with("PLUGIN has no key \"nmae\"; it has name,")
+        );
+        assert_eq!(sentence(serde_json::json!({"api": 2})), "PLUGIN.api must be 1, not 2");
+        assert_eq!(
+            sentence(serde_json::json!({"priority": "1"})),
+            "PLUGIN.priority must be an int, not string"
+        );
+        assert_eq!(
+            sentence(serde_json::json!({"fail": "shut"})),
+            "PLUGIN.fail must be \"open\" or \"closed\", not \"shut\""
+        );
+        assert_eq!(sentence(serde_json::json!({"hold": 40})), "PLUGIN.hold must be 0 or \"reply\", not 40");
+        assert_eq!(sentence(serde_json::json!([])), "PLUGIN must be a map #{…}, not array");
+    }
+}

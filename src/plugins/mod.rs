@@ -1,0 +1,138 @@
+//! Plugins: Rhai scripts that see every message on its way in and every reply on its way out.
+//!
+//! A message passes through the hooks of every plugin in the order of their priorities; [`hooks`] is the contract,
+//! [`host`] is what a script may call, `plugins/README.md` is the manual.
+//!
+//! Invariants:
+//! - rhai is imported in this room only. It knows no database, model or web server.
+//! - Nothing that a script does ends the process, another plugin or a conversation: each call runs on a thread of
+//!   its own under a budget of time, memory and operations, and ends as a value, a [`Mark`](crate::domain::Mark)
+//!   or a [`Denied`].
+//! - Calls share nothing that can change, except the cache of compiled regular expressions and the breakers.
+//! - No text of a conversation reaches the log, except what a script itself logs.
+
+mod hooks;
+mod set;
+
+mod folder;
+mod plugin;
+mod registry;
+
+mod manifest;
+mod settings;
+
+mod draft;
+mod fault;
+mod value;
+
+mod budget;
+mod host;
+mod memory;
+mod natives;
+mod sandbox;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
+pub use set::{MessageOutcome, PluginSet};
+
+use crate::config::PluginsConfig;
+use registry::{Entry, Registry};
+use sandbox::Sandbox;
+
+/// The plugins of a server. A clone is another handle to the same plugins.
+#[derive(Clone)]
+pub struct Plugins {
+    /// Held while the folder is looked at, so that one edit is loaded once.
+    registry: Arc<tokio::sync::Mutex<Registry>>,
+    /// What the last look found; held for lines only.
+    seen: Arc<Mutex<Seen>>,
+}
+
+struct Seen {
+    set: Arc<PluginSet>,
+    entries: Arc<BTreeMap<String, Entry>>,
+}
+
+/// How a plugin is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PluginState {
+    /// It is called. With an error: its files were edited and do not load, and the version before is called.
+    Running,
+    /// `[default.plugins] disabled` names it.
+    Disabled,
+    /// No version of it ever loaded.
+    Broken,
+    /// It failed too often in a row and is not called until its file changes.
+    Resting,
+}
+
+/// A plugin as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginInfo {
+    /// Its file's or folder's name.
+    pub id: String,
+    /// The name that it gives itself, or its id.
+    pub name: String,
+    /// The version that it gives itself; may be empty.
+    pub version: String,
+    /// What it says it does; may be empty.
+    pub description: String,
+    /// The hooks that it defines.
+    pub hooks: Vec<Hook>,
+    /// Lower runs first on the way in.
+    pub priority: i64,
+    /// How it is doing.
+    pub state: PluginState,
+    /// Why its files do not load, with file, line and column.
+    pub error: Option<String>,
+}
+
+impl Plugins {
+    /// Loads every plugin of the folder. One that does not load is logged and listed with its error; it never
+    /// makes the whole fail. Blocks while it reads and compiles.
+    pub fn open(config: PluginsConfig) -> Plugins {
+        let mut registry = Registry::new(Arc::new(Sandbox::new(config)));
+        registry.refresh();
+        let seen = Arc::new(Mutex::new(Seen::of(&registry)));
+        Self { registry: Arc::new(tokio::sync::Mutex::new(registry)), seen }
+    }
+
+    /// The plugins as their files are now: an edit, a new file or a removed one takes effect here. A broken edit
+    /// leaves the previous version in place. Keep the set for the whole of one reply.
+    pub async fn current(&self) -> Arc<PluginSet> {
+        let mut registry = self.registry.clone().lock_owned().await;
+        let plugins = self.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            if registry.refresh() {
+                // Still under the lock of the registry, so that an older look never replaces a newer one.
+                *plugins.seen() = Seen::of(&registry);
+            }
+        });
+        if let Err(error) = looked.await {
+            tracing::error!("looking for changed plugins failed: {error}");
+        }
+        self.seen().set.clone()
+    }
+
+    /// Every plugin in the folder, by id, as the last look found it.
+    pub fn list(&self) -> Vec<PluginInfo> {
+        let entries = self.seen().entries.clone();
+        entries.iter().map(|(id, entry)| entry.info(id)).collect()
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        // It is only ever replaced as a whole, so a panic elsewhere leaves it whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn of(registry: &Registry) -> Self {
+        Self { set: Arc::new(registry.set()), entries: Arc::new(registry.entries()) }
+    }
+}

@@ -1,0 +1,138 @@
+//! The engine that runs every script, with every limit set.
+//!
+//! Invariants: a script reaches nothing but its arguments and the host functions; it ends at the first operation
+//! after its deadline or above its memory; no single native call is long or large enough to matter in between.
+//! `no_closure` is on: captured variables could form cycles that nothing frees and chains that nothing unwinds.
+
+use std::sync::Arc;
+
+use rhai::packages::{
+    ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
+    BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
+};
+use rhai::{Dynamic, OptimizationLevel};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{budget, host, natives};
+use crate::config::PluginsConfig;
+
+/// Calls that run at the same time; further ones wait for their turn.
+const PARALLEL_CALLS: usize = 4;
+/// Stack of a call. Values nested as deep as memory and time allow are walked by recursion, and a stack that
+/// overflows ends the process; only what is touched takes memory.
+const STACK_BYTES: usize = 256 << 20;
+
+const MAX_MODULES: usize = 32;
+const MAX_FUNCTIONS: usize = 1_000;
+const MAX_VARIABLES: usize = 1_000;
+const MAX_EXPR_DEPTH: usize = 64;
+const MAX_EXPR_DEPTH_IN_FUNCTIONS: usize = 64;
+
+/// The engine, the limits, and the threads on which scripts run.
+pub(super) struct Sandbox {
+    pub(super) engine: rhai::Engine,
+    pub(super) config: PluginsConfig,
+    permits: Arc<Semaphore>,
+}
+
+impl Sandbox {
+    pub(super) fn new(config: PluginsConfig) -> Self {
+        let engine = engine(&config);
+        Self { engine, config, permits: Arc::new(Semaphore::new(PARALLEL_CALLS)) }
+    }
+
+    /// Runs script work on a thread of its own, away from the async runtime. When the caller goes away the work
+    /// still ends within its budget, and keeps its permit until then.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NotRun> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| NotRun::Ended)?;
+        let (done, result) = oneshot::channel();
+        thread()
+            .spawn(move || {
+                let sent = done.send(work());
+                drop(permit);
+                if sent.is_err() {
+                    tracing::debug!("a plugin ended after its caller had gone");
+                }
+            })
+            .map_err(NotRun::NoThread)?;
+        result.await.map_err(|_| NotRun::Ended)
+    }
+}
+
+/// Runs script work on a thread of its own and waits for it. For code that may block.
+pub(super) fn run_blocking<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, NotRun> {
+    std::thread::scope(|scope| {
+        let worker = thread().spawn_scoped(scope, work).map_err(NotRun::NoThread)?;
+        worker.join().map_err(|_| NotRun::Ended)
+    })
+}
+
+fn thread() -> std::thread::Builder {
+    std::thread::Builder::new().name("plugin".into()).stack_size(STACK_BYTES)
+}
+
+/// Why script work gave no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotRun {
+    /// The operating system gives no thread.
+    #[error("the operating system gives no thread for it: {0}")]
+    NoThread(std::io::Error),
+    /// The thread ended without a result.
+    #[error("its thread ended without a result")]
+    Ended,
+}
+
+/// A fresh engine with every limit of `config`. It resolves no imports.
+pub(super) fn engine(config: &PluginsConfig) -> rhai::Engine {
+    let mut engine = rhai::Engine::new_raw();
+    // What is left out: LanguageCore (sleep, take, exit, JSON without bounds), time, blobs, bit fields.
+    ArithmeticPackage::new().register_into_engine(&mut engine);
+    BasicStringPackage::new().register_into_engine(&mut engine);
+    BasicIteratorPackage::new().register_into_engine(&mut engine);
+    BasicFnPackage::new().register_into_engine(&mut engine);
+    LogicPackage::new().register_into_engine(&mut engine);
+    BasicMathPackage::new().register_into_engine(&mut engine);
+    BasicArrayPackage::new().register_into_engine(&mut engine);
+    BasicMapPackage::new().register_into_engine(&mut engine);
+    MoreStringPackage::new().register_into_engine(&mut engine);
+    natives::register(&mut engine);
+    host::register(&mut engine);
+
+    engine
+        .set_max_operations(config.max_operations)
+        .set_max_call_levels(config.max_call_levels)
+        .set_max_expr_depths(MAX_EXPR_DEPTH, MAX_EXPR_DEPTH_IN_FUNCTIONS)
+        .set_max_string_size(config.max_string_bytes)
+        .set_max_array_size(config.max_array_len)
+        .set_max_map_size(config.max_map_len)
+        .set_max_modules(MAX_MODULES)
+        .set_max_functions(MAX_FUNCTIONS)
+        .set_max_variables(MAX_VARIABLES)
+        // The optimizer evaluates constants while it compiles, before any budget runs.
+        .set_optimization_level(OptimizationLevel::None)
+        // A misspelt variable is found when the file is loaded.
+        .set_strict_variables(true)
+        .disable_symbol("eval")
+        // What is reached through `this` or kept in a curried function would escape the check of sizes below.
+        .disable_symbol("this")
+        .disable_symbol("curry")
+        .on_progress(|_| budget::exceeded().map(Dynamic::from))
+        .on_print(budget::log)
+        .on_debug(|text, _, _| budget::log(text));
+    check_variables(&mut engine);
+    engine
+}
+
+/// Refuses a variable whose value is over the limits as soon as it is used again. Rhai checks what functions return
+/// but not what is assigned to a part of a map or array; and it prints without bounds when a check fails in the
+/// middle of printing, so that nothing over the limits may ever get there.
+#[allow(deprecated)] // marks what may change in a later version of rhai
+fn check_variables(engine: &mut rhai::Engine) {
+    engine.on_var(|name, _, context| match context.scope().get(name) {
+        Some(value) => context.engine().ensure_data_size_within_limits(value).map(|()| None),
+        None => Ok(None),
+    });
+}

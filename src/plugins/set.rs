@@ -1,0 +1,264 @@
+//! The plugins of one moment, and the chains in which a message passes through them.
+
+use std::sync::Arc;
+
+use rhai::Dynamic;
+
+use super::draft;
+use super::fault::Fault;
+use super::hooks::{Context, Denied, Draft, Hook, MessageAction};
+use super::host::Verdict;
+use super::plugin::Plugin;
+use super::sandbox::Sandbox;
+use super::value::type_name;
+use crate::domain::Mark;
+
+/// Longest reason of a refusal, in characters; the rest is cut.
+const MAX_REASON_CHARS: usize = 500;
+
+/// What becomes of a message, and what a reader should know about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageOutcome {
+    /// Whether the model is asked, and what.
+    pub action: MessageAction,
+    /// One for each plugin that failed and was skipped.
+    pub marks: Vec<Mark>,
+}
+
+/// The plugins as their files were at one moment. A reply keeps the set with which it began.
+pub struct PluginSet {
+    chain: Arc<Chain>,
+}
+
+struct Chain {
+    sandbox: Arc<Sandbox>,
+    /// In the order of the way in.
+    members: Vec<Member>,
+}
+
+/// A plugin's place in the chains.
+pub(super) enum Member {
+    /// It compiled once; this is the last version that did.
+    Loaded(Arc<Plugin>),
+    /// It never compiled and must not be skipped.
+    Refusing {
+        /// Its id.
+        id: String,
+        /// Why it cannot work.
+        error: String,
+    },
+}
+
+/// What one hook call did to the value that passes through the chain.
+enum Step<T> {
+    Unchanged,
+    Changed(T),
+    Answered(String),
+    Denied(String),
+}
+
+/// What a whole chain did.
+struct Passed<T> {
+    value: T,
+    answer: Option<String>,
+    marks: Vec<Mark>,
+}
+
+impl PluginSet {
+    pub(super) fn new(sandbox: Arc<Sandbox>, mut members: Vec<Member>) -> Self {
+        // What refuses in any case does so before others work.
+        members.sort_by_key(|member| match member {
+            Member::Refusing { id, .. } => (false, i64::MIN, id.clone()),
+            Member::Loaded(plugin) => (true, plugin.manifest.priority, plugin.id.clone()),
+        });
+        Self { chain: Arc::new(Chain { sandbox, members }) }
+    }
+
+    /// Whether nothing of a reply may be shown, sent or stored before [`PluginSet::on_response`] has run.
+    pub fn holds_reply(&self) -> bool {
+        self.chain.members.iter().any(|member| match member {
+            Member::Loaded(plugin) => plugin.manifest.holds_reply,
+            Member::Refusing { .. } => true,
+        })
+    }
+
+    /// The user's message arrived and is not stored yet.
+    ///
+    /// # Errors
+    /// [`Denied`] when a plugin refuses it, or one that must not be skipped failed: nothing may be written.
+    pub async fn on_message(&self, ctx: &Context, text: String) -> Result<MessageOutcome, Denied> {
+        let passed = self.pass(Hook::OnMessage, ctx, text, |plugin, sandbox, ctx, text: &String| {
+            plugin.call(sandbox, Hook::OnMessage, ctx, || text.as_str().into(), message_step)
+        });
+        let Passed { value, answer, marks } = passed.await?;
+        let action = match answer {
+            None => MessageAction::Continue(value),
+            Some(reply) => MessageAction::Reply { message: value, reply },
+        };
+        Ok(MessageOutcome { action, marks })
+    }
+
+    /// The prompt is constructed and goes to the chat template next.
+    ///
+    /// # Errors
+    /// [`Denied`] when a plugin that must not be skipped failed.
+    pub async fn on_prompt(&self, ctx: &Context, draft: Draft) -> Result<(Draft, Vec<Mark>), Denied> {
+        let passed = self.pass(Hook::OnPrompt, ctx, draft, |plugin, sandbox, ctx, draft: &Draft| {
+            plugin.call(
+                sandbox,
+                Hook::OnPrompt,
+                ctx,
+                || draft::to_script(draft),
+                |returned| {
+                    if returned.is_unit() {
+                        return Ok(Step::Unchanged);
+                    }
+                    draft::from_script(&returned, draft).map(Step::Changed)
+                },
+            )
+        });
+        passed.await.map(|passed| (passed.value, passed.marks))
+    }
+
+    /// The reply is complete and goes to the store and to its readers next.
+    ///
+    /// # Errors
+    /// [`Denied`] when a plugin that must not be skipped failed: the text must not be kept or shown.
+    pub async fn on_response(&self, ctx: &Context, text: String) -> Result<(String, Vec<Mark>), Denied> {
+        let passed = self.pass(Hook::OnResponse, ctx, text, |plugin, sandbox, ctx, text: &String| {
+            plugin.call(
+                sandbox,
+                Hook::OnResponse,
+                ctx,
+                || text.as_str().into(),
+                |returned| {
+                    if returned.is_unit() {
+                        return Ok(Step::Unchanged);
+                    }
+                    draft::text(&returned)
+                        .map(Step::Changed)
+                        .map_err(|why| format!("returned a text that {why}"))
+                },
+            )
+        });
+        passed.await.map(|passed| (passed.value, passed.marks))
+    }
+
+    async fn pass<T, C>(&self, hook: Hook, ctx: &Context, value: T, call: C) -> Result<Passed<T>, Denied>
+    where
+        T: Send + 'static,
+        C: Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
+    {
+        let Some(first) = self.chain.taking_part(hook).next().map(Member::id) else {
+            return Ok(Passed { value, answer: None, marks: Vec::new() });
+        };
+        let (chain, ctx) = (self.chain.clone(), ctx.clone());
+        let ran = self.chain.sandbox.run(move || chain.run(hook, &ctx, value, call)).await;
+        ran.unwrap_or_else(|not_run| {
+            tracing::error!(plugin = first, "{not_run}");
+            Err(Denied { plugin: first.to_owned(), reason: format!("it could not run: {not_run}") })
+        })
+    }
+}
+
+impl Member {
+    fn id(&self) -> &str {
+        match self {
+            Self::Loaded(plugin) => &plugin.id,
+            Self::Refusing { id, .. } => id,
+        }
+    }
+}
+
+impl Chain {
+    /// The members that have a part in a hook, in the order of the way in.
+    fn taking_part(&self, hook: Hook) -> impl DoubleEndedIterator<Item = &Member> {
+        self.members.iter().filter(move |member| match member {
+            Member::Loaded(plugin) => plugin.hooks.contains(&hook),
+            Member::Refusing { .. } => true,
+        })
+    }
+
+    fn run<T>(
+        &self,
+        hook: Hook,
+        ctx: &Context,
+        value: T,
+        call: impl Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault>,
+    ) -> Result<Passed<T>, Denied> {
+        let mut members: Vec<&Member> = self.taking_part(hook).collect();
+        if hook.is_on_the_way_out() {
+            members.reverse();
+        }
+        let mut passed = Passed { value, answer: None, marks: Vec::new() };
+        for member in members {
+            let plugin = match member {
+                Member::Loaded(plugin) => plugin,
+                Member::Refusing { id, error } => {
+                    return Err(Denied { plugin: id.clone(), reason: format!("it cannot work: {error}") });
+                }
+            };
+            match self.attempt(plugin, hook, || call(plugin, &self.sandbox, ctx, &passed.value)) {
+                Ok(Step::Unchanged) => {}
+                Ok(Step::Changed(changed)) => passed.value = changed,
+                Ok(Step::Answered(answer)) => {
+                    passed.answer = Some(answer);
+                    break;
+                }
+                Ok(Step::Denied(reason)) => return Err(Denied { plugin: plugin.id.clone(), reason }),
+                Err(reason) if plugin.is_closed() => {
+                    return Err(Denied { plugin: plugin.id.clone(), reason });
+                }
+                Err(reason) => passed.marks.push(Mark {
+                    source: plugin.id.clone(),
+                    text: format!("The plugin {} was skipped: {reason}.", plugin.id),
+                }),
+            }
+        }
+        Ok(passed)
+    }
+
+    /// Calls a plugin unless its breaker is open; the error is the reason why it had no effect.
+    fn attempt<S>(
+        &self,
+        plugin: &Plugin,
+        hook: Hook,
+        call: impl FnOnce() -> Result<S, Fault>,
+    ) -> Result<S, String> {
+        if plugin.breaker.is_open() {
+            let failures = self.sandbox.config.breaker_failures;
+            return Err(format!("it failed {failures} times in a row and rests until its file changes"));
+        }
+        let result = call();
+        plugin.breaker.record(hook, result.is_err());
+        result.map_err(|fault| {
+            tracing::warn!(plugin = plugin.id, hook = hook.name(), "{fault}");
+            format!("it failed at {fault}")
+        })
+    }
+}
+
+fn message_step(returned: Dynamic) -> Result<Step<String>, String> {
+    if returned.is_unit() {
+        return Ok(Step::Unchanged);
+    }
+    if returned.is_string() {
+        let text = draft::text(&returned).map_err(|why| format!("returned a text that {why}"))?;
+        return match text.trim().is_empty() {
+            true => Err("returned an empty text; use deny(reason) to refuse".into()),
+            false => Ok(Step::Changed(text)),
+        };
+    }
+    match returned.clone().try_cast::<Verdict>() {
+        Some(Verdict::Reply(text)) if text.trim().is_empty() || text.contains('\0') => {
+            Err("returned reply(text) without a usable text".into())
+        }
+        Some(Verdict::Reply(text)) => Ok(Step::Answered(text)),
+        Some(Verdict::Deny(reason)) => {
+            Ok(Step::Denied(reason.chars().filter(|c| *c != '\0').take(MAX_REASON_CHARS).collect()))
+        }
+        None => {
+            Err(format!("must return a text, reply(text), deny(reason) or (), not {}", type_name(&returned)))
+        }
+    }
+}

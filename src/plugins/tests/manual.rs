@@ -1,0 +1,119 @@
+//! The manual's examples and the shipped plugins do what they say.
+
+use super::*;
+
+const MANUAL: &str = include_str!("../../../plugins/README.md");
+const CLOCK: &str = include_str!("../../../plugins/clock.rhai");
+const CONCISE: &str = include_str!("../../../plugins/examples/concise.rhai");
+const REDACT: &str = include_str!("../../../plugins/examples/redact.rhai");
+const WORD_FILTER: &str = include_str!("../../../plugins/examples/word_filter.rhai");
+
+/// The scripts between ```` ```rhai ```` and ```` ``` ````.
+fn examples() -> Vec<&'static str> {
+    let blocks = MANUAL.split("```rhai\n").skip(1);
+    blocks.map(|rest| rest.split_once("```").map_or(rest, |(block, _)| block)).collect()
+}
+
+#[tokio::test]
+async fn every_example_of_the_manual_loads_and_its_hooks_run() {
+    assert_eq!(examples().len(), MANUAL.matches("```rhai").count());
+    assert!(examples().len() >= 6);
+    for example in examples() {
+        let plugins = Folder::new().with("example.rhai", example).open();
+        let info = plugins.list().remove(0);
+        assert_eq!((info.state, info.error), (PluginState::Running, None), "{example}");
+        let set = plugins.current().await;
+
+        let message = set.on_message(&ctx(), "a message about ORD1234".into()).await.unwrap();
+        let (_, prompt) = set.on_prompt(&ctx(), draft(&[(Role::User, "hi")])).await.unwrap();
+        let (_, response) = set.on_response(&ctx(), "a reply, 123-45-6789".into()).await.unwrap();
+
+        assert_eq!((message.marks, prompt, response), (vec![], vec![], vec![]), "{example}");
+    }
+}
+
+#[test]
+fn the_manual_names_every_hook_and_every_host_function() {
+    for hook in Hook::ALL {
+        let signature = format!("`{}({})`", hook.name(), hook.parameters().join(", "));
+        assert!(MANUAL.contains(&signature), "{signature} is missing");
+    }
+    let host = include_str!("../host.rs");
+    let registered = host.split("register_fn(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for function in registered.filter(|name| !["to_string", "test_panic"].contains(name)) {
+        assert!(MANUAL.contains(&format!("`{function}(")), "{function} is missing");
+    }
+}
+
+#[tokio::test]
+async fn the_clock_adds_the_date_to_the_system_prompt_or_makes_one() {
+    let set = Folder::new().with("clock.rhai", CLOCK).set().await;
+    let today = jiff::Zoned::now().strftime("Today is %A, %Y-%m-%d.").to_string();
+
+    let (with, _) =
+        set.on_prompt(&ctx(), draft(&[(Role::System, "Be kind."), (Role::User, "hi")])).await.unwrap();
+    let (without, _) = set.on_prompt(&ctx(), draft(&[(Role::User, "hi")])).await.unwrap();
+
+    assert_eq!(with.messages[0].content, format!("Be kind.\n{today}"));
+    assert_eq!(without.messages, [said(Role::System, &today), said(Role::User, "hi")]);
+}
+
+#[tokio::test]
+async fn concise_asks_for_few_words_and_lowers_max_tokens() {
+    let mut folder = Folder::new().with("concise.rhai", CONCISE);
+    folder.config.settings = [("concise".to_owned(), [("max_words".to_owned(), 30.into())].into())].into();
+
+    let (after, _) = folder.set().await.on_prompt(&ctx(), draft(&[(Role::User, "hi")])).await.unwrap();
+
+    assert_eq!(after.messages[0].content, "Answer in at most 30 words.");
+    assert_eq!(after.params.max_tokens, 80);
+}
+
+#[tokio::test]
+async fn redact_removes_addresses_and_card_numbers_and_nothing_else() {
+    let set = Folder::new().with("redact.rhai", REDACT).set().await;
+    assert!(set.holds_reply());
+    for (before, after) in [
+        ("mail ada.l+x@mail.example.org, ok?", "mail [e-mail removed], ok?"),
+        ("jürgen@münchen.de", "[e-mail removed]"),
+        ("card 4111111111111111.", "card [card number removed]."),
+        ("4111 1111 1111 1111 and 5500-0000-0000-0004", "[card number removed] and [card number removed]"),
+        ("378282246310005", "[card number removed]"),
+        ("1 4111 1111 1111 1111 7", "[card number removed]"),
+        ("4111\u{a0}1111\u{a0}1111\u{a0}1111", "[card number removed]"),
+        ("4222222222222", "[card number removed]"),
+        ("order 4111111111111112", "order 4111111111111112"),
+        ("call 030 123456, room @5, 2026-03-01", "call 030 123456, room @5, 2026-03-01"),
+    ] {
+        assert_eq!(rewritten(&set, before).await, after);
+        assert_eq!(set.on_response(&ctx(), before.into()).await.unwrap(), (after.to_owned(), vec![]));
+        let (prompt, _) =
+            set.on_prompt(&ctx(), draft(&[(Role::User, "x"), (Role::Assistant, before)])).await.unwrap();
+        assert_eq!(prompt.messages[1].content, after);
+    }
+}
+
+#[tokio::test]
+async fn the_word_filter_refuses_whole_words_in_any_case() {
+    let mut folder = Folder::new().with("word_filter.rhai", WORD_FILTER);
+    folder.config.settings =
+        [("word_filter".to_owned(), [("words".to_owned(), vec!["Äpfel", "rose"].into())].into())].into();
+    let set = folder.set().await;
+
+    let denied = set.on_message(&ctx(), "Two ÄPFEL, please".into()).await.unwrap_err();
+
+    assert_eq!(denied.to_string(), "The plugin word_filter refused: Please leave out the word \"Äpfel\".");
+    assert_eq!(rewritten(&set, "He arose among roses.").await, "He arose among roses.");
+}
+
+#[test]
+fn the_plugins_that_are_shipped_load_with_a_name_and_a_description() {
+    for (file, text) in
+        [("clock", CLOCK), ("concise", CONCISE), ("redact", REDACT), ("word_filter", WORD_FILTER)]
+    {
+        let info = Folder::new().with(&format!("{file}.rhai"), text).open().list().remove(0);
+
+        assert_eq!((info.state, info.error), (PluginState::Running, None), "{file}");
+        assert!(!info.name.is_empty() && !info.version.is_empty() && !info.description.is_empty(), "{file}");
+    }
+}

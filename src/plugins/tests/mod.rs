@@ -1,0 +1,86 @@
+//! Plugins in folders of their own, driven through the public API.
+
+mod chain;
+mod hostile;
+mod manual;
+
+mod reload;
+
+use std::fs;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::domain::{Mark, PromptMessage, Role, SamplingParams};
+
+/// A plugins folder that goes away with the test.
+struct Folder {
+    dir: TempDir,
+    config: PluginsConfig,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = PluginsConfig { dir: dir.path().to_owned(), ..PluginsConfig::default() };
+        Self { dir, config }
+    }
+
+    fn with(self, file: &str, text: &str) -> Self {
+        self.write(file, text);
+        self
+    }
+
+    fn write(&self, file: &str, text: impl AsRef<[u8]>) {
+        let path = self.dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn remove(&self, file: &str) {
+        fs::remove_file(self.dir.path().join(file)).unwrap();
+    }
+
+    fn open(&self) -> Plugins {
+        Plugins::open(self.config.clone())
+    }
+
+    async fn set(&self) -> Arc<PluginSet> {
+        self.open().current().await
+    }
+}
+
+fn ctx() -> Context {
+    Context {
+        source: RequestSource::Web,
+        kind: "chat",
+        user: "Ada".into(),
+        conversation: Some(crate::domain::ConversationId::new()),
+        model: "SmolLM2".into(),
+    }
+}
+
+fn said(role: Role, content: &str) -> PromptMessage {
+    PromptMessage { role, content: content.into(), token_ids: None }
+}
+
+fn draft(messages: &[(Role, &str)]) -> Draft {
+    let messages = messages.iter().map(|(role, content)| said(*role, content)).collect();
+    Draft { messages, params: SamplingParams::default() }
+}
+
+/// What a message becomes when the model is asked.
+async fn rewritten(set: &PluginSet, text: &str) -> String {
+    match set.on_message(&ctx(), text.into()).await.unwrap() {
+        MessageOutcome { action: MessageAction::Continue(text), marks } if marks.is_empty() => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The only error in the list.
+fn only_error(plugins: &Plugins) -> String {
+    let errors: Vec<String> = plugins.list().into_iter().filter_map(|plugin| plugin.error).collect();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors.into_iter().next().unwrap()
+}

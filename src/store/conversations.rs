@@ -1,0 +1,170 @@
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row};
+
+use super::{Store, StoreError, found};
+use crate::domain::{Conversation, ConversationId, Title, UserId, now};
+
+impl FromRow<'_, AnyRow> for Conversation {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            user_id: row.try_get("user_id")?,
+            title: row.try_get("title")?,
+            head: row.try_get("head_id")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// Makes a blank conversation.
+    pub async fn create_conversation(&self, user: UserId) -> Result<Conversation, StoreError> {
+        let now = now();
+        let conversation = Conversation {
+            id: ConversationId::new(),
+            user_id: user,
+            title: Title::default(),
+            head: None,
+            created_at: now,
+            updated_at: now,
+        };
+        sqlx::query(
+            "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at) \
+             VALUES ($1, $2, $3, 'nobody', $4, $4)",
+        )
+        .bind(conversation.id)
+        .bind(user)
+        .bind(&conversation.title)
+        .bind(now)
+        .execute(&self.pool)
+        .await?;
+        Ok(conversation)
+    }
+
+    /// A person's conversations, the last one written in first.
+    pub async fn list_conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT * FROM conversations WHERE user_id = $1 ORDER BY updated_at DESC, id DESC",
+        );
+        Ok(query.bind(user).fetch_all(&self.pool).await?)
+    }
+
+    /// The conversation that the person wrote in last; none when there is none.
+    pub async fn latest_conversation(&self, user: UserId) -> Result<Option<Conversation>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT * FROM conversations WHERE user_id = $1 ORDER BY updated_at DESC, id DESC LIMIT 1",
+        );
+        Ok(query.bind(user).fetch_optional(&self.pool).await?)
+    }
+
+    /// One conversation.
+    pub async fn find_conversation(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<Conversation, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM conversations WHERE id = $1 AND user_id = $2");
+        Ok(query.bind(conversation).bind(user).fetch_one(&self.pool).await?)
+    }
+
+    /// Gives a conversation the title that its person chose; it keeps its place in the list.
+    pub async fn rename_conversation(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        title: &Title,
+    ) -> Result<(), StoreError> {
+        let update = sqlx::query(
+            "UPDATE conversations SET title = $3, title_by = 'person' WHERE id = $1 AND user_id = $2",
+        );
+        found(update.bind(conversation).bind(user).bind(title).execute(&self.pool).await?)
+    }
+
+    /// Deletes a conversation with its messages. A reply that is being written there has nowhere to go any more:
+    /// its [`Store::checkpoint`] and [`Store::finish`] return `false`.
+    pub async fn delete_conversation(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<(), StoreError> {
+        let delete = sqlx::query("DELETE FROM conversations WHERE id = $1 AND user_id = $2");
+        found(delete.bind(conversation).bind(user).execute(&self.pool).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{complete, store, turn, user};
+
+    #[tokio::test]
+    async fn the_conversation_written_in_last_comes_first() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await.id;
+        assert_eq!(store.latest_conversation(ada).await.unwrap(), None);
+        let old = store.create_conversation(ada).await.unwrap();
+        let new = store.create_conversation(ada).await.unwrap();
+        assert_eq!(store.list_conversations(ada).await.unwrap(), [new.clone(), old.clone()]);
+
+        sqlx::query("UPDATE conversations SET updated_at = 0").execute(&store.pool).await.unwrap();
+        store.begin_turn(ada, old.id, turn("Hi")).await.unwrap();
+
+        let ids: Vec<_> = store.list_conversations(ada).await.unwrap().into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, [old.id, new.id]);
+        assert_eq!(store.latest_conversation(ada).await.unwrap().unwrap().id, old.id);
+    }
+
+    #[tokio::test]
+    async fn the_first_words_name_a_conversation_until_a_person_does() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await.id;
+        let id = store.create_conversation(ada).await.unwrap().id;
+        let title = async || store.find_conversation(ada, id).await.unwrap().title.to_string();
+        assert_eq!(title().await, Title::BLANK);
+
+        for text in ["First words", "Second words"] {
+            let reply = store.begin_turn(ada, id, turn(text)).await.unwrap().reply;
+            store.finish(reply.id, &complete("Yes.")).await.unwrap();
+            assert_eq!(title().await, "First words");
+        }
+
+        store.rename_conversation(ada, id, &Title::stored("Mine".into())).await.unwrap();
+        store.begin_turn(ada, id, turn("Third words")).await.unwrap();
+        assert_eq!(title().await, "Mine");
+    }
+
+    #[tokio::test]
+    async fn a_blank_conversation_that_a_person_named_keeps_its_name() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await.id;
+        let id = store.create_conversation(ada).await.unwrap().id;
+        store.rename_conversation(ada, id, &Title::stored("Mine".into())).await.unwrap();
+
+        store.begin_turn(ada, id, turn("First words")).await.unwrap();
+
+        assert_eq!(store.find_conversation(ada, id).await.unwrap().title.as_str(), "Mine");
+    }
+
+    #[tokio::test]
+    async fn a_very_long_conversation_can_be_deleted() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await.id;
+        let id = store.create_conversation(ada).await.unwrap().id;
+        let other = store.create_conversation(ada).await.unwrap().id;
+        for conversation in [id, other] {
+            store.begin_answered_turn(ada, conversation, turn("Hi"), "Yes.".into()).await.unwrap();
+        }
+        let chain = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
+                     INSERT INTO messages (id, conversation_id, parent_id, role, content, status, marks, created_at, updated_at) \
+                     SELECT printf('%032d', i), $1, CASE WHEN i > 1 THEN printf('%032d', i - 1) END, 'user', '', 'complete', '[]', 0, 0 FROM n";
+        sqlx::query(chain).bind(id).execute(&store.pool).await.unwrap();
+
+        store.delete_conversation(ada, id).await.unwrap();
+
+        let left: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM messages").fetch_one(&store.pool).await.unwrap();
+        assert_eq!(left, 2);
+        assert!(matches!(store.delete_conversation(ada, id).await, Err(StoreError::NotFound)));
+    }
+}

@@ -1,0 +1,76 @@
+//! Two people, and every method that names a conversation: what is one's is not there for the other.
+
+use super::testing::{complete, store, turn, user};
+use super::{Store, StoreError};
+use crate::domain::{ConversationId, MessageId, Title, UserId};
+
+/// What each method answers about the conversation and the reply in it, to `user`.
+async fn attempts(
+    store: &Store,
+    user: UserId,
+    conversation: ConversationId,
+    reply: MessageId,
+) -> Vec<(&'static str, Result<(), StoreError>)> {
+    let title = Title::stored("Taken over".into());
+    let answer = "Taken over".to_owned();
+    vec![
+        ("find", store.find_conversation(user, conversation).await.map(drop)),
+        ("branch", store.branch(user, conversation).await.map(drop)),
+        ("find_message", store.find_message(user, conversation, reply).await.map(drop)),
+        ("rename", store.rename_conversation(user, conversation, &title).await),
+        (
+            "begin_answered_turn",
+            store.begin_answered_turn(user, conversation, turn("x"), answer).await.map(drop),
+        ),
+        ("begin_turn", begin_and_finish(store, user, conversation).await),
+        ("begin_retry", store.begin_retry(user, conversation, reply, MessageId::new()).await.map(drop)),
+        ("delete", store.delete_conversation(user, conversation).await),
+    ]
+}
+
+async fn begin_and_finish(
+    store: &Store,
+    user: UserId,
+    conversation: ConversationId,
+) -> Result<(), StoreError> {
+    let turn = store.begin_turn(user, conversation, turn("x")).await?;
+    store.finish(turn.reply.id, &complete("y")).await.map(drop)
+}
+
+#[tokio::test]
+async fn what_is_mine_is_not_there_for_anyone_else() {
+    let (_folder, store) = store().await;
+    let (ada, eve) = (user(&store, "ada").await.id, user(&store, "eve").await.id);
+    let mine = store.create_conversation(ada).await.unwrap().id;
+    let reply = store.begin_turn(ada, mine, turn("A secret")).await.unwrap().reply.id;
+    store.finish(reply, &complete("Kept")).await.unwrap();
+    let before = (store.list_conversations(ada).await.unwrap(), store.branch(ada, mine).await.unwrap());
+
+    for (method, answer) in attempts(&store, eve, mine, reply).await {
+        assert!(matches!(answer, Err(StoreError::NotFound)), "{method}: {answer:?}");
+    }
+
+    assert_eq!(store.list_conversations(eve).await.unwrap(), []);
+    assert_eq!(store.latest_conversation(eve).await.unwrap(), None);
+    let after = (store.list_conversations(ada).await.unwrap(), store.branch(ada, mine).await.unwrap());
+    assert_eq!(after, before);
+    for (method, answer) in attempts(&store, ada, mine, reply).await {
+        assert!(answer.is_ok(), "{method}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_found_in_its_own_conversation_only() {
+    let (_folder, store) = store().await;
+    let eve = user(&store, "eve").await.id;
+    let ada = user(&store, "ada").await.id;
+    let (hers, mine) =
+        (store.create_conversation(eve).await.unwrap().id, store.create_conversation(ada).await.unwrap().id);
+    let reply = store.begin_turn(ada, mine, turn("A secret")).await.unwrap().reply.id;
+
+    let found = store.find_message(eve, hers, reply).await;
+    let retried = store.begin_retry(eve, hers, reply, MessageId::new()).await;
+
+    assert!(matches!(found, Err(StoreError::NotFound)), "{found:?}");
+    assert!(matches!(retried, Err(StoreError::NotFound)), "{retried:?}");
+}

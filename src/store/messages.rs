@@ -1,0 +1,113 @@
+use sqlx::any::AnyRow;
+use sqlx::{Any, FromRow, Row, Transaction};
+
+use super::text::{from_json, to_json};
+use super::{Store, StoreError};
+use crate::domain::{ConversationId, Message, MessageId, Usage, UserId};
+
+impl FromRow<'_, AnyRow> for Message {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let usage = match (number(row, "prompt_tokens")?, number(row, "completion_tokens")?) {
+            (Some(prompt_tokens), Some(completion_tokens)) => {
+                Some(Usage { prompt_tokens, completion_tokens })
+            }
+            _ => None,
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            conversation_id: row.try_get("conversation_id")?,
+            parent_id: row.try_get("parent_id")?,
+            role: row.try_get("role")?,
+            content: row.try_get("content")?,
+            status: row.try_get("status")?,
+            finish_reason: row.try_get("finish_reason")?,
+            error: row.try_get("error")?,
+            marks: from_json(row, "marks")?.unwrap_or_default(),
+            usage,
+            seed: number(row, "seed")?,
+            token_ids: from_json(row, "token_ids")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+fn number(row: &AnyRow, column: &str) -> Result<Option<u32>, sqlx::Error> {
+    row.try_get::<Option<i64>, _>(column)?
+        .map(u32::try_from)
+        .transpose()
+        .map_err(|e| sqlx::Error::ColumnDecode { index: column.into(), source: e.into() })
+}
+
+impl Store {
+    /// The branch of a conversation that is shown, from its first message to its head.
+    pub async fn branch(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<Vec<Message>, StoreError> {
+        let branch: Vec<Message> = sqlx::query_as(
+            "WITH RECURSIVE branch (id, parent_id, distance) AS ( \
+                 SELECT m.id, m.parent_id, 0 FROM conversations c \
+                 JOIN messages m ON m.conversation_id = c.id AND m.id = c.head_id \
+                 WHERE c.id = $1 AND c.user_id = $2 \
+                 UNION ALL \
+                 SELECT m.id, m.parent_id, b.distance + 1 FROM branch b \
+                 JOIN messages m ON m.conversation_id = $1 AND m.id = b.parent_id \
+             ) \
+             SELECT m.* FROM branch b JOIN messages m ON m.id = b.id ORDER BY b.distance DESC",
+        )
+        .bind(conversation)
+        .bind(user)
+        .fetch_all(&self.pool)
+        .await?;
+        if branch.is_empty() {
+            // Blank, or not this person's?
+            self.find_conversation(user, conversation).await?;
+        }
+        Ok(branch)
+    }
+
+    /// One message.
+    pub async fn find_message(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        message: MessageId,
+    ) -> Result<Message, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT m.* FROM messages m JOIN conversations c ON c.id = m.conversation_id \
+             WHERE m.id = $3 AND c.id = $1 AND c.user_id = $2",
+        );
+        Ok(query.bind(conversation).bind(user).bind(message).fetch_one(&self.pool).await?)
+    }
+}
+
+/// Writes a message as it is.
+pub(super) async fn insert(
+    write: &mut Transaction<'static, Any>,
+    message: &Message,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, finish_reason, error, \
+             marks, prompt_tokens, completion_tokens, seed, token_ids, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+    )
+    .bind(message.id)
+    .bind(message.conversation_id)
+    .bind(message.parent_id)
+    .bind(message.role)
+    .bind(message.content.as_str())
+    .bind(message.status)
+    .bind(message.finish_reason)
+    .bind(message.error.as_deref())
+    .bind(to_json(&message.marks)?)
+    .bind(message.usage.map(|usage| i64::from(usage.prompt_tokens)))
+    .bind(message.usage.map(|usage| i64::from(usage.completion_tokens)))
+    .bind(message.seed.map(i64::from))
+    .bind(message.token_ids.as_deref().map(to_json).transpose()?)
+    .bind(message.created_at)
+    .execute(&mut **write)
+    .await
+    .map_err(|e| StoreError::on_conflict(e, StoreError::ReplyRunning))?;
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! Everything that is kept: accounts, sign-ins, conversations, messages. The only room with SQL.
+//!
+//! Invariants:
+//! - Whose a conversation or message is stands in the WHERE clause: someone else's is [`StoreError::NotFound`].
+//!   Only the writing of a reply that is already running ([`Store::checkpoint`], [`Store::finish`]) goes by its id.
+//! - What a method wrote is on disk when it returns; what it could not write whole is not written at all.
+//! - The statements run on SQLite and PostgreSQL alike; what differs is in `pool.rs` and in [`Store::write`].
+
+mod backup;
+mod conversations;
+mod error;
+mod messages;
+mod pool;
+mod sign_ins;
+mod text;
+mod turns;
+mod users;
+
+use sqlx::any::AnyQueryResult;
+use sqlx::{Any, AnyPool, Transaction};
+
+pub use error::StoreError;
+pub use pool::{Database, FiresidePool, sqlite_url};
+pub use turns::{NewTurn, Outcome, Turn};
+
+/// A handle on the database; clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: AnyPool,
+}
+
+impl Store {
+    /// A transaction that writes. It takes the write lock at once: one that began reading could not wait for it,
+    /// SQLite would refuse it as busy. Dropping it undoes it.
+    async fn write(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+/// An update or delete that met no row met nothing that is yours.
+fn found(result: AnyQueryResult) -> Result<(), StoreError> {
+    if result.rows_affected() == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod pool_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod turns_tests;

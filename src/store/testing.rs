@@ -1,0 +1,43 @@
+//! A database of their own for tests.
+
+use tempfile::TempDir;
+
+use super::{NewTurn, Outcome, Store, sqlite_url};
+use crate::config::Registration;
+use crate::domain::{FinishReason, MessageId, MessageStatus, Title, User, UserName};
+
+/// A fresh store in a folder that goes with the first value.
+pub(crate) async fn store() -> (TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&sqlite_url(&folder.path().join("fireside.db"))).await.unwrap();
+    (folder, store)
+}
+
+/// An account that nobody can sign in to.
+pub(crate) async fn user(store: &Store, name: &str) -> User {
+    store.create_user(&UserName::parse(name).unwrap(), "no hash", Registration::Open).await.unwrap()
+}
+
+/// A turn that says `text`.
+pub(crate) fn turn(text: &str) -> NewTurn {
+    NewTurn {
+        reply_id: MessageId::new(),
+        text: text.into(),
+        title: Title::from_first_words(text, 80),
+        marks: vec![],
+    }
+}
+
+/// A reply that went well.
+pub(crate) fn complete(content: &str) -> Outcome {
+    Outcome {
+        content: content.into(),
+        status: MessageStatus::Complete,
+        finish_reason: Some(FinishReason::Stop),
+        error: None,
+        marks: vec![],
+        usage: None,
+        seed: None,
+        token_ids: None,
+    }
+}

@@ -1,0 +1,147 @@
+//! Request guards: a handler's parameter types are its list of permissions.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::ops::Deref;
+
+use rocket::http::{Cookie, CookieJar, SameSite, Status};
+use rocket::request::{FromParam, FromRequest, Outcome, Request};
+use rocket::time::Duration;
+use rocket::{State, async_trait};
+
+use crate::accounts::Accounts;
+use crate::domain::{ConversationId, MessageId, SignInId, User};
+
+/// The cookie that names a sign-in. Rocket encrypts it with the secret key.
+const COOKIE: &str = "fireside";
+
+/// A person who is signed in. Without one, the 401 catcher leads to the sign-in page.
+#[derive(Debug)]
+pub struct SignedIn(User);
+
+impl Deref for SignedIn {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.0
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for SignedIn {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        let Some(accounts) = request.rocket().state::<Accounts>() else {
+            return Outcome::Error((Status::InternalServerError, ()));
+        };
+        let Some(id) = sign_in_id(request.cookies()) else {
+            return Outcome::Error((Status::Unauthorized, ()));
+        };
+        match accounts.user_of(id).await {
+            Ok(Some(user)) => Outcome::Success(Self(user)),
+            Ok(None) => Outcome::Error((Status::Unauthorized, ())),
+            Err(error) => {
+                tracing::error!(%error, "a sign-in could not be looked up");
+                Outcome::Error((Status::ServiceUnavailable, ()))
+            }
+        }
+    }
+}
+
+/// The sign-in that this browser's cookie names; none also for a forged one.
+pub fn sign_in_id(cookies: &CookieJar<'_>) -> Option<SignInId> {
+    // An id that does not parse names no sign-in.
+    cookies.get_private(COOKIE)?.value().parse().ok()
+}
+
+/// Keeps the browser signed in.
+pub fn remember(cookies: &CookieJar<'_>, id: SignInId, accounts: &State<Accounts>) {
+    let config = accounts.config();
+    cookies.add_private(
+        Cookie::build((COOKIE, id.to_string()))
+            .same_site(SameSite::Lax)
+            .http_only(true)
+            .secure(config.secure_cookie)
+            .max_age(Duration::days(config.sign_in_days.into())),
+    );
+}
+
+/// Lets the browser forget its sign-in.
+pub fn forget(cookies: &CookieJar<'_>) {
+    cookies.remove_private(COOKIE);
+}
+
+/// What htmx says about a request.
+#[derive(Debug)]
+pub struct Htmx {
+    /// A fragment is wanted, not a page.
+    pub fragment: bool,
+    /// The conversation that is open in the asking tab.
+    pub open: Option<ConversationId>,
+}
+
+impl Htmx {
+    /// Reads htmx's headers. A request that restores a page of the history wants the whole page.
+    pub fn of(request: &Request<'_>) -> Self {
+        let header = |name| request.headers().get_one(name);
+        let is = |name| header(name) == Some("true");
+        let open = header("HX-Current-URL")
+            .and_then(|url| url.split(['?', '#']).next()?.rsplit_once("/c/")?.1.parse().ok());
+        Self { fragment: is("HX-Request") && !is("HX-History-Restore-Request"), open }
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Htmx {
+    type Error = Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
+        Outcome::Success(Self::of(request))
+    }
+}
+
+/// Where a viewer of an event stream resumes: characters that it has already.
+#[derive(Debug)]
+pub struct LastEventId(pub usize);
+
+#[async_trait]
+impl<'r> FromRequest<'r> for LastEventId {
+    type Error = Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
+        // Whatever is not a position of ours starts at the beginning.
+        let position = request.headers().get_one("Last-Event-ID").and_then(|id| id.parse().ok());
+        Outcome::Success(Self(position.unwrap_or(0)))
+    }
+}
+
+/// The address that a request comes from, for the limit on failed sign-ins.
+#[derive(Debug)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+#[async_trait]
+impl<'r> FromRequest<'r> for ClientAddress {
+    type Error = Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
+        Outcome::Success(Self(request.client_ip()))
+    }
+}
+
+// An id that does not parse is taken for one that names nothing, so both get the same 404.
+impl FromParam<'_> for ConversationId {
+    type Error = Infallible;
+
+    fn from_param(param: &str) -> Result<Self, Infallible> {
+        Ok(param.parse().unwrap_or(Self::UNKNOWN))
+    }
+}
+
+impl FromParam<'_> for MessageId {
+    type Error = Infallible;
+
+    fn from_param(param: &str) -> Result<Self, Infallible> {
+        Ok(param.parse().unwrap_or(Self::UNKNOWN))
+    }
+}

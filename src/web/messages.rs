@@ -1,0 +1,103 @@
+//! Messages: send, follow, stop, write anew.
+
+use rocket::form::{Form, FromForm};
+use rocket::http::Status;
+use rocket::response::Redirect;
+use rocket::response::stream::EventStream;
+use rocket::{Either, Shutdown, State, get, post, routes, tokio};
+use rocket_dyn_templates::{Template, context};
+
+use super::conversations::address;
+use super::error::WebError;
+use super::guards::{Htmx, LastEventId, SignedIn};
+use super::sse;
+use super::views::{MessageView, TurnView};
+use crate::chat::{Chat, ChatError};
+use crate::domain::{ConversationId, MessageId};
+
+pub(super) fn routes() -> Vec<rocket::Route> {
+    routes![send, message, events, stop, regenerate]
+}
+
+#[derive(FromForm)]
+struct MessageForm<'r> {
+    #[field(default = "")]
+    message: &'r str,
+}
+
+#[post("/c/<id>/messages", data = "<form>")]
+async fn send(
+    user: SignedIn,
+    id: ConversationId,
+    form: Form<MessageForm<'_>>,
+    htmx: Htmx,
+    chat: &State<Chat>,
+) -> Result<Either<Template, Redirect>, WebError> {
+    let text = chat.parse_text(form.message).map_err(ChatError::Invalid)?;
+    let turn = chat.send(&user, id, text).await?;
+    let conversation = chat.conversation(&user, id).await?;
+    if !htmx.fragment {
+        return Ok(Either::Right(Redirect::to(address(&conversation))));
+    }
+    let turn = TurnView::load(chat, &user, &conversation, turn).await?;
+    Ok(Either::Left(Template::render("partials/turn", turn)))
+}
+
+/// One message as it stands now; a reply that is over asks for itself here.
+#[get("/c/<id>/messages/<message>")]
+async fn message(
+    user: SignedIn,
+    id: ConversationId,
+    message: MessageId,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let message = MessageView::from(chat.message(&user, id, message).await?);
+    Ok(Template::render("partials/message", context! { message }))
+}
+
+/// A view of a reply: read-only, resumable, and over at once when the server stops.
+#[get("/c/<id>/messages/<reply>/events")]
+async fn events(
+    user: SignedIn,
+    id: ConversationId,
+    reply: MessageId,
+    from: LastEventId,
+    chat: &State<Chat>,
+    mut shutdown: Shutdown,
+) -> Result<EventStream![], WebError> {
+    let mut follower = chat.follow(&user, id, reply, from.0).await?;
+    Ok(EventStream! {
+        loop {
+            let event = tokio::select! {
+                event = follower.next() => event,
+                () = &mut shutdown => None,
+            };
+            match event {
+                Some(event) => yield sse::event(event),
+                None => break,
+            }
+        }
+    })
+}
+
+#[post("/c/<id>/messages/<reply>/stop")]
+async fn stop(
+    user: SignedIn,
+    id: ConversationId,
+    reply: MessageId,
+    chat: &State<Chat>,
+) -> Result<Status, WebError> {
+    chat.stop(&user, id, reply).await?;
+    Ok(Status::NoContent)
+}
+
+#[post("/c/<id>/messages/<reply>/regenerate")]
+async fn regenerate(
+    user: SignedIn,
+    id: ConversationId,
+    reply: MessageId,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let message = MessageView::from(chat.regenerate(&user, id, reply).await?);
+    Ok(Template::render("partials/message", context! { message }))
+}

@@ -1,0 +1,39 @@
+//! Rocket: guards, pages, event streams, errors.
+//!
+//! Invariants: a handler parses, calls one service method and renders; permission is in its parameter types; no
+//! GET changes anything; a stream only shows what the server writes anyway.
+
+mod conversations;
+mod csrf;
+mod error;
+mod guards;
+mod headers;
+mod messages;
+mod next_path;
+mod operations;
+mod pages;
+mod sign_in;
+mod sse;
+mod views;
+
+use rocket::Route;
+use rocket::fairing::AdHoc;
+use rocket::fs::FileServer;
+
+/// Attaches pages, streams, templates and the fairings that guard them. Expects `Chat` and `Accounts` to be managed.
+pub fn stage() -> AdHoc {
+    AdHoc::on_ignite("web", |rocket| async {
+        rocket
+            .attach(csrf::SameSiteOnly)
+            .attach(headers::SecurityHeaders)
+            .attach(pages::templates())
+            .mount("/static", FileServer::from("static"))
+            .mount("/", routes())
+            .register("/", error::catchers())
+    })
+}
+
+/// Every route, as it is mounted at `/`.
+pub fn routes() -> Vec<Route> {
+    [sign_in::routes(), conversations::routes(), messages::routes(), operations::routes()].concat()
+}

@@ -1,0 +1,145 @@
+//! Pages of signing in and out. They are plain forms and work without JavaScript.
+
+use rocket::form::{Form, FromForm};
+use rocket::http::{CookieJar, Status};
+use rocket::response::Redirect;
+use rocket::{Either, State, get, post, routes};
+use rocket_dyn_templates::{Template, context};
+
+use super::error::WebError;
+use super::guards::{ClientAddress, SignedIn, forget, remember, sign_in_id};
+use super::next_path::NextPath;
+use crate::accounts::{AccountError, Accounts};
+
+pub(super) fn routes() -> Vec<rocket::Route> {
+    routes![login_page, login, register_page, register, logout]
+}
+
+/// The fields of both pages; a missing one is empty and refused with a sentence.
+#[derive(Debug, FromForm)]
+struct Credentials<'r> {
+    #[field(default = "")]
+    username: &'r str,
+    #[field(default = "")]
+    password: &'r str,
+    #[field(default = "")]
+    next: &'r str,
+}
+
+/// Onwards, or the page again with a sentence in place.
+type Answer = Either<Redirect, (Status, Template)>;
+
+#[get("/login?<next>")]
+async fn login_page(
+    next: Option<&str>,
+    user: Option<SignedIn>,
+    accounts: &State<Accounts>,
+) -> Result<Answer, WebError> {
+    let next = NextPath::parse(next.unwrap_or_default());
+    if user.is_some() {
+        return Ok(Either::Left(Redirect::to(next.to_string())));
+    }
+    if accounts.is_empty().await? {
+        return Ok(Either::Left(Redirect::to("/register")));
+    }
+    login_form(accounts, "", &next, None).await
+}
+
+#[post("/login", data = "<form>")]
+async fn login(
+    form: Form<Credentials<'_>>,
+    from: ClientAddress,
+    cookies: &CookieJar<'_>,
+    accounts: &State<Accounts>,
+) -> Result<Answer, WebError> {
+    let next = NextPath::parse(form.next);
+    match accounts.sign_in(form.username, form.password, from.0).await {
+        Ok((_, id)) => {
+            remember(cookies, id, accounts);
+            Ok(Either::Left(Redirect::to(next.to_string())))
+        }
+        Err(error) => login_form(accounts, form.username, &next, Some(refusal(error)?)).await,
+    }
+}
+
+#[get("/register?<next>")]
+async fn register_page(
+    next: Option<&str>,
+    user: Option<SignedIn>,
+    accounts: &State<Accounts>,
+) -> Result<Answer, WebError> {
+    let next = NextPath::parse(next.unwrap_or_default());
+    match user {
+        Some(_) => Ok(Either::Left(Redirect::to(next.to_string()))),
+        None => register_form(accounts, "", &next, None).await,
+    }
+}
+
+#[post("/register", data = "<form>")]
+async fn register(
+    form: Form<Credentials<'_>>,
+    cookies: &CookieJar<'_>,
+    accounts: &State<Accounts>,
+) -> Result<Answer, WebError> {
+    let next = NextPath::parse(form.next);
+    match accounts.register(form.username, form.password).await {
+        Ok(user) => {
+            remember(cookies, accounts.start_sign_in(&user).await?, accounts);
+            Ok(Either::Left(Redirect::to(next.to_string())))
+        }
+        Err(error) => register_form(accounts, form.username, &next, Some(refusal(error)?)).await,
+    }
+}
+
+/// Ends the sign-in on the server, not only in this browser.
+#[post("/logout")]
+async fn logout(cookies: &CookieJar<'_>, accounts: &State<Accounts>) -> Result<Redirect, WebError> {
+    if let Some(id) = sign_in_id(cookies) {
+        accounts.sign_out(id).await?;
+    }
+    forget(cookies);
+    Ok(Redirect::to("/login"))
+}
+
+/// The status and sentence of what the person can mend; what only the operator can mend is an error page.
+fn refusal(error: AccountError) -> Result<(Status, String), WebError> {
+    let status = match error {
+        AccountError::TooManyAttempts { .. } => Status::TooManyRequests,
+        AccountError::RegistrationClosed => Status::Forbidden,
+        AccountError::Store(_) | AccountError::Hash(_) => return Err(error.into()),
+        _ => Status::UnprocessableEntity,
+    };
+    Ok((status, error.to_string()))
+}
+
+async fn login_form(
+    accounts: &Accounts,
+    username: &str,
+    next: &NextPath,
+    refusal: Option<(Status, String)>,
+) -> Result<Answer, WebError> {
+    let (status, error) = refusal.unzip();
+    let form = context! { username, next: next.to_string(), error };
+    let can_register = accounts.takes_newcomers().await?;
+    let page = Template::render("login", context! { form, can_register });
+    Ok(Either::Right((status.unwrap_or(Status::Ok), page)))
+}
+
+async fn register_form(
+    accounts: &Accounts,
+    username: &str,
+    next: &NextPath,
+    refusal: Option<(Status, String)>,
+) -> Result<Answer, WebError> {
+    if !accounts.takes_newcomers().await? {
+        let closed =
+            refusal.unwrap_or_else(|| (Status::Forbidden, AccountError::RegistrationClosed.to_string()));
+        return login_form(accounts, username, next, Some(closed)).await;
+    }
+    let (status, error) = refusal.unzip();
+    let form = context! { username, next: next.to_string(), error };
+    let first_account = accounts.is_empty().await?;
+    let min_password_chars = accounts.config().min_password_chars;
+    let page = Template::render("register", context! { form, first_account, min_password_chars });
+    Ok(Either::Right((status.unwrap_or(Status::Ok), page)))
+}

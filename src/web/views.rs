@@ -1,0 +1,176 @@
+//! What templates receive: views, never rows.
+
+use serde::Serialize;
+
+use crate::chat::{Chat, ChatError};
+use crate::domain::{Conversation, Mark, Message, MessageStatus, Role, User, UserRole};
+use crate::engine::EngineState;
+use crate::store::Turn;
+
+/// The whole page, and every partial of it.
+#[derive(Serialize)]
+pub struct PageView {
+    user: UserView,
+    conversations: Vec<ConversationView>,
+    chat: ChatView,
+    model: ModelView,
+}
+
+impl PageView {
+    /// Reads what the page of one conversation shows.
+    pub async fn load(chat: &Chat, user: &User, conversation: Conversation) -> Result<Self, ChatError> {
+        let messages = chat.messages(user, conversation.id).await?;
+        let sidebar = SidebarView::load(chat, user, Some(&conversation)).await?;
+        Ok(Self {
+            user: UserView::new(user),
+            conversations: sidebar.conversations,
+            model: ModelView::new(chat.engine_state()),
+            chat: ChatView::new(chat, conversation, messages),
+        })
+    }
+}
+
+/// What a sent message adds to the page: two bubbles, and a title that may be new.
+#[derive(Serialize)]
+pub struct TurnView {
+    messages: [MessageView; 2],
+    chat: ConversationView,
+    conversations: Vec<ConversationView>,
+}
+
+impl TurnView {
+    /// Reads what changed around the turn.
+    pub async fn load(chat: &Chat, user: &User, open: &Conversation, turn: Turn) -> Result<Self, ChatError> {
+        Ok(Self {
+            messages: [turn.user_message, turn.reply].map(MessageView::from),
+            chat: ConversationView::new(open, true),
+            conversations: SidebarView::load(chat, user, Some(open)).await?.conversations,
+        })
+    }
+}
+
+/// The list of conversations.
+#[derive(Serialize)]
+pub struct SidebarView {
+    conversations: Vec<ConversationView>,
+}
+
+impl SidebarView {
+    /// Reads the person's conversations; `open` is the one on the screen.
+    pub async fn load(chat: &Chat, user: &User, open: Option<&Conversation>) -> Result<Self, ChatError> {
+        let open = open.map(|conversation| conversation.id);
+        let conversations = chat.conversations(user).await?;
+        let conversations =
+            conversations.iter().map(|c| ConversationView::new(c, Some(c.id) == open)).collect();
+        Ok(Self { conversations })
+    }
+}
+
+/// The person who looks.
+#[derive(Serialize)]
+pub struct UserView {
+    name: String,
+    administrator: bool,
+}
+
+impl UserView {
+    /// What a page shows of an account.
+    pub fn new(user: &User) -> Self {
+        Self { name: user.name.to_string(), administrator: user.role == UserRole::Administrator }
+    }
+}
+
+/// One row of the sidebar.
+#[derive(Serialize)]
+pub struct ConversationView {
+    id: String,
+    title: String,
+    active: bool,
+}
+
+impl ConversationView {
+    /// `active` marks the conversation on the screen.
+    pub fn new(conversation: &Conversation, active: bool) -> Self {
+        Self { id: conversation.id.to_string(), title: conversation.title.to_string(), active }
+    }
+}
+
+/// The open conversation.
+#[derive(Serialize)]
+pub struct ChatView {
+    id: String,
+    title: String,
+    greeting: String,
+    live: bool,
+    max_message_chars: usize,
+    messages: Vec<MessageView>,
+}
+
+impl ChatView {
+    fn new(chat: &Chat, conversation: Conversation, messages: Vec<Message>) -> Self {
+        Self {
+            id: conversation.id.to_string(),
+            title: conversation.title.to_string(),
+            greeting: chat.config().greeting.clone(),
+            live: messages.iter().any(|message| message.status == MessageStatus::Generating),
+            max_message_chars: chat.config().max_message_chars,
+            messages: messages.into_iter().map(MessageView::from).collect(),
+        }
+    }
+}
+
+/// One bubble.
+#[derive(Serialize)]
+pub struct MessageView {
+    id: String,
+    conversation_id: String,
+    role: Role,
+    content: String,
+    status: MessageStatus,
+    finish_reason: Option<&'static str>,
+    error: Option<String>,
+    marks: Vec<Mark>,
+    can_retry: bool,
+}
+
+impl From<Message> for MessageView {
+    fn from(message: Message) -> Self {
+        let live = message.status == MessageStatus::Generating;
+        Self {
+            id: message.id.to_string(),
+            conversation_id: message.conversation_id.to_string(),
+            role: message.role,
+            // The text of a running reply comes through its event stream, from the start.
+            content: if live { String::new() } else { message.content },
+            status: message.status,
+            finish_reason: message.finish_reason.map(|reason| reason.as_str()),
+            error: message.error,
+            marks: message.marks,
+            can_retry: message.role == Role::Assistant && !live,
+        }
+    }
+}
+
+/// How far the model is.
+#[derive(Serialize)]
+pub struct ModelView {
+    state: &'static str,
+    name: String,
+    percent: u8,
+    sentence: String,
+}
+
+impl ModelView {
+    /// Puts the engine's state into words.
+    pub fn new(state: EngineState) -> Self {
+        let view = |state, name, percent, sentence| Self { state, name, percent, sentence };
+        match state {
+            EngineState::Loading { percent } => {
+                view("loading", String::new(), percent, format!("The model is loading: {percent} %."))
+            }
+            EngineState::Ready(model) => view("ready", model.name.clone(), 100, String::new()),
+            EngineState::Failed(sentence) => view("failed", String::new(), 0, sentence),
+            EngineState::Stopped => view("failed", String::new(), 0, "The server is stopping.".into()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Two people at once see only their own.
+
+use reqwest::Method;
+
+use crate::support::{ECHO, TestApp};
+
+/// Every mounted route with an id, with the ids filled in.
+fn routes_with_ids(conversation: &str, message: &str, reply: &str) -> Vec<(Method, String)> {
+    let routes: Vec<_> = fireside::web::routes()
+        .into_iter()
+        .filter(|route| route.uri.path().contains('<'))
+        .map(|route| {
+            let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
+            let path = route.uri.path().replace("<id>", conversation);
+            (method, path.replace("<message>", message).replace("<reply>", reply))
+        })
+        .collect();
+    assert!(routes.len() >= 8, "the matrix covers {} routes", routes.len());
+    assert!(routes.iter().all(|(_, path)| !path.contains('<')), "an id the matrix does not know: {routes:?}");
+    routes
+}
+
+#[tokio::test]
+async fn every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_owner() {
+    let app = TestApp::start(ECHO).await;
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let conversation = ada.new_conversation().await;
+    let reply = ada.send(&conversation, "a secret of Ada's").await;
+    ada.read(&reply).await;
+    bob.new_conversation().await;
+    let routes = routes_with_ids(&conversation, &reply.id, &reply.id);
+    let form = [("message", "hello"), ("title", "mine now")];
+
+    for (method, path) in &routes {
+        for htmx in [true, false] {
+            let request = match htmx {
+                true => bob.htmx(method.clone(), path),
+                false => bob.request(method.clone(), path),
+            };
+            let request = if method == Method::GET { request } else { request.form(&form) };
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 404, "{method} {path} for the other person (htmx: {htmx})");
+            assert!(!answer.text().await.unwrap().contains("secret"), "{method} {path} tells");
+        }
+    }
+    for path in ["/c/none", "/c/00000000000000000000000000000000", &format!("/c/{}", "x".repeat(500))] {
+        assert_eq!(bob.get(path).await.status(), 404, "{path}");
+    }
+    // The owner: deleting comes last, and the reply of each sending route is waited for.
+    let (deleting, others): (Vec<_>, Vec<_>) = routes.into_iter().partition(|(m, _)| m == Method::DELETE);
+    for (method, path) in others.into_iter().chain(deleting) {
+        let request = ada.htmx(method.clone(), &path);
+        let request = if method == Method::GET { request } else { request.form(&form) };
+        let answer = request.send().await.unwrap();
+        let (status, body) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{method} {path} for the owner: {status} {body}");
+        if let Some(id) = crate::support::reply_id(&body) {
+            ada.read(&crate::support::Reply { conversation: conversation.clone(), id }).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_sign_in_every_route_leads_to_the_sign_in_page() {
+    let app = TestApp::start(ECHO).await;
+    let nobody = crate::support::Person::new(&app.url, "nobody");
+
+    for (method, path) in routes_with_ids("1", "2", "3") {
+        let page = nobody.request(method.clone(), &path).send().await.unwrap();
+        let fragment = nobody.htmx(method.clone(), &path).send().await.unwrap();
+
+        assert_eq!(page.status(), 303, "{method} {path}");
+        assert!(page.headers()["location"].to_str().unwrap().starts_with("/login?next="), "{method} {path}");
+        assert!(
+            fragment.headers()["hx-redirect"].to_str().unwrap().starts_with("/login?next="),
+            "{method} {path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_sidebar_shows_only_the_own_conversations() {
+    let app = TestApp::start(ECHO).await;
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let conversation = ada.new_conversation().await;
+
+    ada.ask(&conversation, "growing tomatoes indoors").await;
+    bob.new_conversation().await;
+
+    assert!(ada.page(&format!("/c/{conversation}")).await.contains("growing tomatoes indoors"));
+    let bobs = bob.new_conversation().await;
+    assert!(!bob.page(&format!("/c/{bobs}")).await.contains("tomatoes"));
+}

@@ -1,0 +1,16 @@
+//! Black-box tests: the real program, its real database, and people who speak HTTP.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test that meets a surprise should fail.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod configuration;
+mod crashes;
+mod house;
+mod isolation;
+mod plugins;
+mod queue;
+mod real_model;
+mod replies;

@@ -1,0 +1,227 @@
+//! Plugins as a person meets them: what they remove, refuse and break.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{ECHO, Home, TestApp};
+
+const MAIL: &str = "grace.hopper@example.org";
+const CARD: &str = "4111 1111 1111 1111";
+
+#[tokio::test]
+async fn what_the_redactor_removes_is_nowhere() {
+    let home = Home::new(ECHO);
+    home.add_plugin("examples/redact");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    // Split over pieces, so that no single piece holds it: the model says what the person did not write.
+    let (head, tail) = MAIL.split_at(7);
+    let script = json!({ "pieces": ["Write to ", head, tail, " or pay with ", &CARD[..6], &CARD[6..], " today."], "delay_ms": 20 });
+
+    let mut seen = String::new();
+    let typed = ada.try_send(&conversation, &format!("I am {MAIL} and my card is {CARD}.")).await;
+    let body = typed.text().await.unwrap();
+    let reply = crate::support::Reply {
+        conversation: conversation.clone(),
+        id: crate::support::reply_id(&body).unwrap(),
+    };
+    seen.push_str(&body);
+    seen.push_str(&format!("{:?}", ada.follow(&reply, 0).await.rest().await));
+    let reply = ada.send(&conversation, &script.to_string()).await;
+    let (text, events) = ada.follow(&reply, 0).await.rest().await;
+    seen.push_str(&format!("{text} {events:?}"));
+    seen.push_str(&ada.bubble(&reply).await);
+    seen.push_str(&ada.page(&format!("/c/{conversation}")).await);
+
+    assert!(text.contains("Write to") && text.contains("today."), "the rest of the reply arrives: {text}");
+    let (_, _, home) = tokio::task::spawn_blocking(move || app.terminate()).await.unwrap();
+    let written = String::from_utf8_lossy(&home.everything_written()).into_owned();
+    for secret in [MAIL, "grace.hopper", CARD, "4111111111111111"] {
+        assert!(!seen.contains(secret), "{secret} was shown: {seen}");
+        assert!(!written.contains(secret), "{secret} was written");
+    }
+}
+
+#[tokio::test]
+async fn a_held_reply_that_is_cut_off_leaves_nothing_behind() {
+    let home = Home::new(ECHO);
+    home.add_plugin("examples/redact");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let script =
+        json!({ "pieces": ["my mail is ", "grace.hop", "per@example.org "], "repeat": 1000, "delay_ms": 5 });
+    ada.send(&conversation, &script.to_string()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await; // Past two checkpoints.
+
+    let app = app.kill_and_restart().await;
+
+    let written = String::from_utf8_lossy(&app.home.everything_written()).into_owned();
+    assert!(!written.contains("per@example.org"));
+}
+
+#[tokio::test]
+async fn the_word_filter_refuses_by_name_and_nothing_is_written() {
+    let home = Home::new(&format!("{ECHO}[default.plugins.settings.word_filter]\nwords = [\"xyzzy\"]\n"));
+    home.add_plugin("examples/word_filter");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+
+    let refused = ada.try_send(&conversation, "please say Xyzzy for me").await;
+
+    assert_eq!(refused.status(), 422);
+    assert!(refused.text().await.unwrap().contains("word_filter"));
+    assert!(!ada.page(&format!("/c/{conversation}")).await.contains("Xyzzy"));
+    assert_eq!(ada.ask(&conversation, "a harmless word").await, "a harmless word");
+}
+
+#[tokio::test]
+async fn an_edited_plugin_takes_effect_on_the_next_message_and_a_broken_edit_keeps_the_old_one() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let shout = |mark: &str| format!("fn on_message(ctx, text) {{ text + \"{mark}\" }}");
+
+    app.home.write("plugins/shout.rhai", &shout("!"));
+    let first = ada.ask(&conversation, "hey").await;
+    app.home.write("plugins/shout.rhai", &shout("?!"));
+    let second = ada.ask(&conversation, "hey").await;
+    app.home.write("plugins/shout.rhai", "fn on_message(ctx, text) { text + ");
+    let third = ada.ask(&conversation, "hey").await;
+    std::fs::remove_file(app.home.path().join("plugins/shout.rhai")).unwrap();
+    let fourth = ada.ask(&conversation, "hey").await;
+
+    assert_eq!([first, second, third, fourth], ["hey!", "hey?!", "hey?!", "hey"]);
+    let log = app.home.log();
+    assert!(log.contains("shout") && log.contains('1'), "the log names plugin and line: {log}");
+}
+
+#[tokio::test]
+async fn a_disabled_plugin_is_not_called() {
+    let home = Home::new(&format!("{ECHO}[default.plugins]\ndisabled = [\"shout\"]\n"));
+    home.write("plugins/shout.rhai", "fn on_message(ctx, text) { text + \"!\" }");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+
+    assert_eq!(ada.ask(&ada.new_conversation().await, "hey").await, "hey");
+}
+
+#[tokio::test]
+async fn hostile_plugins_harm_nothing_and_leave_a_mark() {
+    let hostile = [
+        ("endless loop", "fn on_prompt(ctx, draft) { loop { } }"),
+        (
+            "replace bomb",
+            "fn on_prompt(ctx, draft) { let s = \"b\"; s.pad(900000, 'b'); s.replace(\"b\", s); draft }",
+        ),
+        (
+            "map bomb",
+            "fn on_prompt(ctx, draft) { let m = #{}; let i = 0; loop { m[i.to_string()] = \"x\".to_upper() + i; i += 1; } }",
+        ),
+        ("doubling", "fn on_prompt(ctx, draft) { let s = \"x\"; loop { s += s; } }"),
+        ("array", "fn on_prompt(ctx, draft) { let a = []; loop { a.push(a); } }"),
+        ("sleep", "fn on_prompt(ctx, draft) { sleep(1e30); draft }"),
+        ("long sleep", "fn on_prompt(ctx, draft) { sleep(100); draft }"),
+        ("recursion", "fn f(n) { f(n + 1) } fn on_prompt(ctx, draft) { f(0) }"),
+        ("wrong type", "fn on_prompt(ctx, draft) { 42 }"),
+        ("wrong range", "fn on_prompt(ctx, draft) { draft.params.temperature = 1e9; draft }"),
+        ("throw", "fn on_prompt(ctx, draft) { throw \"broken on purpose\"; }"),
+    ];
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    ada.ask(&ada.new_conversation().await, "warm up").await;
+    let before = app.resident_bytes();
+
+    for (name, script) in hostile {
+        app.home.write("plugins/hostile.rhai", script);
+        let conversation = ada.new_conversation().await;
+        let reply = ada.send(&conversation, "still there?").await;
+        assert_eq!(ada.read(&reply).await, "still there?", "{name}");
+        let bubble = ada.bubble(&reply).await;
+        assert!(bubble.contains("hostile"), "{name}: no mark in {bubble}");
+    }
+
+    let grown = app.resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "memory grew by {grown} bytes");
+    let log = app.home.log();
+    assert!(log.contains("hostile.rhai"), "{log}");
+}
+
+#[tokio::test]
+async fn a_closed_plugin_that_fails_refuses_the_reply_by_name_and_text_is_withheld() {
+    let home = Home::new(ECHO);
+    home.write(
+        "plugins/guard.rhai",
+        "const PLUGIN = #{ fail: \"closed\", hold: \"reply\" };\nfn on_response(ctx, text) { throw \"no\" }",
+    );
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+
+    let reply = ada.send(&conversation, "the withheld words").await;
+    let (text, events) = ada.follow(&reply, 0).await.rest().await;
+
+    assert_eq!(text, "");
+    let failed = events.iter().find(|event| event.name == "failed").expect("a failure is told");
+    assert!(failed.data.contains("guard"), "{}", failed.data);
+    assert!(ada.bubble(&reply).await.contains("guard"));
+}
+
+#[tokio::test]
+async fn a_plugin_answers_in_the_models_place() {
+    let home = Home::new(ECHO);
+    home.write("plugins/ping.rhai", "fn on_message(ctx, text) { if text == \"ping\" { reply(\"pong\") } }");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+
+    let answer = ada.try_send(&conversation, "ping").await;
+    let body = answer.text().await.unwrap();
+
+    assert!(body.contains("pong") && !body.contains("/events"), "{body}");
+    let page = ada.page(&format!("/c/{conversation}")).await;
+    assert!(page.contains("ping") && page.contains("pong"));
+}
+
+#[tokio::test]
+async fn the_shipped_plugins_are_sound() {
+    let shipped = crate::support::repository();
+    let output = Home::new(ECHO)
+        .program()
+        .args(["plugin", "check"])
+        .args([shipped.join("plugins"), shipped.join("plugins/examples")])
+        .output()
+        .unwrap();
+    let broken = Home::new(ECHO);
+    broken.write("plugins/bad.rhai", "fn on_message(ctx, text) {\n  text +\n}");
+    let complaint = broken.command(&["plugin", "check"]);
+
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    for id in ["clock", "concise", "redact", "word_filter"] {
+        assert!(said.contains(&format!("ok      {id}: on_")), "{said}");
+    }
+    assert_eq!(complaint.status.code(), Some(1));
+    assert!(String::from_utf8(complaint.stdout).unwrap().contains("line 3"), "file and line");
+}
+
+#[tokio::test]
+async fn a_request_with_a_plugin_goes_through_regenerate_too() {
+    let home = Home::new(ECHO);
+    home.write("plugins/tail.rhai", "fn on_response(ctx, text) { text + \" (checked)\" }");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let reply = ada.send(&conversation, "hello").await;
+    ada.read(&reply).await;
+    assert!(ada.bubble(&reply).await.contains("hello (checked)"));
+
+    let path = format!("/c/{conversation}/messages/{}/regenerate", reply.id);
+    let body = ada.htmx(Method::POST, &path).send().await.unwrap().text().await.unwrap();
+    let again = crate::support::Reply { conversation, id: crate::support::reply_id(&body).unwrap() };
+    ada.read(&again).await;
+
+    assert!(ada.bubble(&again).await.contains("hello (checked)"));
+}
