@@ -176,7 +176,7 @@ impl Chat {
         }
     }
 
-    /// Generates a reply anew; the earlier version stays in the database.
+    /// Writes the last reply anew; the earlier version stays in the database.
     pub async fn regenerate(
         &self,
         user: &User,
@@ -184,6 +184,9 @@ impl Chat {
         reply: MessageId,
     ) -> Result<Message, ChatError> {
         self.message(user, conversation, reply).await?;
+        if self.conversation(user, conversation).await?.head != Some(reply) {
+            return Err(Invalid("Only the last reply can be written anew.".into()).into());
+        }
         let place = self.engine.reserve(user.id)?;
         let plugins = self.plugins.current().await;
         let id = MessageId::new();

@@ -130,6 +130,9 @@ impl Turn {
             }
             return outcome;
         }
+        if outcome.content.is_empty() {
+            return outcome; // It failed or was stopped before the first word.
+        }
         match self.plugins.on_response(&self.context, outcome.content.clone()).await {
             Ok((text, marks)) => {
                 outcome.token_ids = outcome.token_ids.filter(|_| text == outcome.content);

@@ -1,7 +1,7 @@
 //! Typed tables of `Rocket.toml`: one struct a table, defaults on the struct, ranges checked with a sentence.
 //!
 //! Invariant: plain data. Nothing here opens a file, reads the environment or knows Rocket; `app.rs` hands in
-//! the merged [`Figment`](figment::Figment).
+//! the merged [`Figment`].
 
 mod error;
 mod tables;

@@ -1,6 +1,7 @@
 //! The draft on its way into a script and back: nothing comes back unchecked.
 
 use rhai::{Array, Dynamic, Map};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::hooks::Draft;
@@ -37,7 +38,7 @@ pub(super) fn from_script(returned: &Dynamic, before: &Draft) -> Result<Draft, S
         match key.as_str() {
             "messages" => draft.messages = messages(value, &before.messages)?,
             "params" => set_params(&mut draft.params, value)?,
-            "stop" => set_param(&mut draft.params, "stop", value)?,
+            "stop" => set(&mut draft.params, [("stop", value)].into_iter())?,
             other => {
                 return Err(format!("returned a draft with \"{other}\"; it has messages, params, stop"));
             }
@@ -101,23 +102,27 @@ fn set_params(params: &mut SamplingParams, returned: &Dynamic) -> Result<(), Str
     if returned.contains_key("stop") {
         return Err("returned params.stop; stop stands beside params, as draft.stop".into());
     }
-    returned.iter().try_for_each(|(key, value)| set_param(params, key, value))
+    set(params, returned.iter().map(|(key, value)| (key.as_str(), value)))
 }
 
-/// Sets one parameter, so that the error can name it.
-fn set_param(params: &mut SamplingParams, key: &str, returned: &Dynamic) -> Result<(), String> {
-    let value =
-        to_json(returned, MAX_PARAMS_BYTES).map_err(|why| format!("returned params.{key}, where {why}"))?;
+/// Sets the parameters that differ, one by one, so that the error can name the one that is wrong.
+fn set<'a>(
+    params: &mut SamplingParams,
+    returned: impl Iterator<Item = (&'a str, &'a Dynamic)>,
+) -> Result<(), String> {
     let mut all = params_as_json(params);
-    if all.get(key) == Some(&value) {
-        return Ok(());
+    for (key, value) in returned {
+        let value =
+            to_json(value, MAX_PARAMS_BYTES).map_err(|why| format!("returned params.{key}, where {why}"))?;
+        let Some(before) = all.get_mut(key) else {
+            return Err(format!("returned params.{key}; there is no such parameter"));
+        };
+        if *before != value {
+            *before = value;
+            *params = SamplingParams::deserialize(&all)
+                .map_err(|why| format!("returned params.{key} of a wrong type: {why}"))?;
+        }
     }
-    if !all.contains_key(key) {
-        return Err(format!("returned params.{key}; there is no such parameter"));
-    }
-    all.insert(key.to_owned(), value);
-    *params = serde_json::from_value(Value::Object(all))
-        .map_err(|why| format!("returned params.{key} of a wrong type: {why}"))?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ mod budget;
 mod host;
 mod memory;
 mod natives;
+mod patterns;
 mod sandbox;
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! after its deadline or above its memory; no single native call is long or large enough to matter in between.
 //! `no_closure` is on: captured variables could form cycles that nothing frees and chains that nothing unwinds.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
@@ -28,41 +30,64 @@ const MAX_VARIABLES: usize = 1_000;
 const MAX_EXPR_DEPTH: usize = 64;
 const MAX_EXPR_DEPTH_IN_FUNCTIONS: usize = 64;
 
+type Job = Box<dyn FnOnce() + Send>;
+
 /// The engine, the limits, and the threads on which scripts run.
 pub(super) struct Sandbox {
     pub(super) engine: rhai::Engine,
     pub(super) config: PluginsConfig,
     permits: Arc<Semaphore>,
+    /// Has room for a job of every permit, so that sending never waits. The workers end when it is dropped.
+    jobs: SyncSender<Job>,
 }
 
 impl Sandbox {
     pub(super) fn new(config: PluginsConfig) -> Self {
         let engine = engine(&config);
-        Self { engine, config, permits: Arc::new(Semaphore::new(PARALLEL_CALLS)) }
+        let (jobs, queue) = sync_channel(PARALLEL_CALLS);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..PARALLEL_CALLS {
+            let queue = queue.clone();
+            if let Err(error) = thread().spawn(move || work(&queue)) {
+                tracing::error!("the operating system gives no thread for plugins: {error}");
+            }
+        }
+        Self { engine, config, permits: Arc::new(Semaphore::new(PARALLEL_CALLS)), jobs }
     }
 
-    /// Runs script work on a thread of its own, away from the async runtime. When the caller goes away the work
-    /// still ends within its budget, and keeps its permit until then.
+    /// Runs script work on a thread of the sandbox, away from the async runtime. When the caller goes away the
+    /// work still ends within its budget, and keeps its permit until then.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotRun> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| NotRun::Ended)?;
         let (done, result) = oneshot::channel();
-        thread()
-            .spawn(move || {
-                let sent = done.send(work());
-                drop(permit);
-                if sent.is_err() {
-                    tracing::debug!("a plugin ended after its caller had gone");
-                }
-            })
-            .map_err(NotRun::NoThread)?;
+        let job = move || {
+            let sent = done.send(work());
+            drop(permit);
+            if sent.is_err() {
+                tracing::debug!("a plugin ended after its caller had gone");
+            }
+        };
+        self.jobs.try_send(Box::new(job)).map_err(|_| NotRun::Ended)?;
         result.await.map_err(|_| NotRun::Ended)
     }
 }
 
-/// Runs script work on a thread of its own and waits for it. For code that may block.
+/// A worker's life: one job after the other until the sandbox is gone.
+fn work(queue: &Mutex<Receiver<Job>>) {
+    loop {
+        // Held while waiting: the workers wait in a row, and the first of them takes the next job.
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            tracing::error!("a plugin call panicked outside of its script");
+        }
+    }
+}
+
+/// Runs script work on a thread like the sandbox's and waits for it. For code that may block.
 pub(super) fn run_blocking<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, NotRun> {
     std::thread::scope(|scope| {
         let worker = thread().spawn_scoped(scope, work).map_err(NotRun::NoThread)?;

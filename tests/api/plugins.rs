@@ -204,7 +204,7 @@ async fn the_shipped_plugins_are_sound() {
         assert!(said.contains(&format!("ok      {id}: on_")), "{said}");
     }
     assert_eq!(complaint.status.code(), Some(1));
-    assert!(String::from_utf8(complaint.stdout).unwrap().contains("line 3"), "file and line");
+    assert!(String::from_utf8(complaint.stdout).unwrap().contains("bad.rhai:3:"), "file and line");
 }
 
 #[tokio::test]

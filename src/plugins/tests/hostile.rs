@@ -107,6 +107,18 @@ async fn depth_does_not_overflow_the_stack() {
 }
 
 #[tokio::test]
+async fn a_regular_expression_gives_up_before_it_takes_long() {
+    // Pseudo-random text, so that a DFA would need a state of its own for nearly every byte.
+    let noise = "let x = 1234567; let s = \"\"; while s.len < 20_000 {
+        x = (x * 1103515245 + 12345) % 2147483648; s += if (x / 65536) % 2 == 0 { '0' } else { '1' };
+    } while s.len < 2_000_000 { s += s; }";
+    for pattern in ["[01]*1[01]{200}x", "[01]*1[01]{2000}x", "(0|1|00|11|01|10)*1(0|1){700}x"] {
+        let told = survived(&format!("{noise} re_replace(s, \"{pattern}\", \"\")")).await;
+        assert!(told.contains("too complicated") || told.contains("deadline_ms"), "{pattern}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_plugin_must_not_do_does_not_exist() {
     for body in ["sleep(1)", "sleep(1e30)", "timestamp()", "exit()", "open_file(\"x\")", "import_file(\"x\")"]
     {

@@ -82,6 +82,9 @@ async fn redact_removes_addresses_and_card_numbers_and_nothing_else() {
         ("1 4111 1111 1111 1111 7", "[card number removed]"),
         ("4111\u{a0}1111\u{a0}1111\u{a0}1111", "[card number removed]"),
         ("4222222222222", "[card number removed]"),
+        ("in 2024 4111 1111 1111 1111", "in [card number removed]"),
+        ("3782 822463 10005", "[card number removed]"),
+        ("2026-03-01 2026-03-02 2026-03-03", "2026-03-01 2026-03-02 2026-03-03"),
         ("order 4111111111111112", "order 4111111111111112"),
         ("call 030 123456, room @5, 2026-03-01", "call 030 123456, room @5, 2026-03-01"),
     ] {
@@ -91,6 +94,14 @@ async fn redact_removes_addresses_and_card_numbers_and_nothing_else() {
             set.on_prompt(&ctx(), draft(&[(Role::User, "x"), (Role::Assistant, before)])).await.unwrap();
         assert_eq!(prompt.messages[1].content, after);
     }
+}
+
+#[tokio::test]
+async fn redact_passes_a_long_table_of_numbers() {
+    let set = Folder::new().with("redact.rhai", REDACT).set().await;
+    let table: String = (0..10_000).map(|n| format!("{} ", 10 + n % 90)).collect();
+
+    assert_eq!(rewritten(&set, &table).await, table);
 }
 
 #[tokio::test]
