@@ -3,6 +3,7 @@
 
 mod person;
 
+#[allow(unused_imports)] // Each test binary uses its own part.
 pub use person::{Person, Reply, reply_id};
 
 use std::fs;

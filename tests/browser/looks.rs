@@ -1,0 +1,109 @@
+//! How it looks: pictures to look at, and what can be measured about them.
+
+use serde_json::{Value, json};
+
+use super::Seat;
+use super::window::ESCAPE;
+
+const SIZES: [(u32, u32); 2] = [(1280, 800), (390, 844)];
+
+/// Visible texts whose contrast with what lies behind them is below 4.5 (WCAG 2.2, AA), and whether the page is
+/// wider than the window.
+const FLAWS: &str = r"(() => {
+    const numbers = color => color.match(/[\d.]+/g).map(Number);
+    const light = color => {
+        const [r, g, b] = color.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = element => {
+        for (; element; element = element.parentElement) {
+            const style = getComputedStyle(element);
+            if (style.backgroundImage.includes('gradient')) return style.backgroundImage.match(/rgba?\([^)]*\)/g).map(numbers);
+            const color = numbers(style.backgroundColor);
+            if (color.length < 4 || color[3] === 1) return [color];
+        }
+        return [[255, 255, 255]];
+    };
+    const flaws = document.documentElement.scrollWidth > innerWidth ? ['wider than the window'] : [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode.data.trim(), element = texts.currentNode.parentElement;
+        if (!text || !element.checkVisibility({ visibilityProperty: true })) continue;
+        const ink = light(numbers(getComputedStyle(element).color));
+        for (const ground of behind(element).map(light)) {
+            const contrast = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+            if (contrast < 4.5) flaws.push(`${text.slice(0, 40)}: ${contrast.toFixed(2)}`);
+        }
+    }
+    return flaws;
+})()";
+
+async fn inspect(seat: &Seat, name: &str) {
+    for (width, height) in SIZES {
+        for dark in [false, true] {
+            seat.window.resize(width, height, dark).await;
+            let colours = if dark { "dark" } else { "light" };
+            seat.window.picture(&format!("{name}-{width}-{colours}")).await;
+            let settled = "document.getAnimations().every(animation => animation.playState === 'finished')";
+            seat.window.until(settled).await;
+            let flaws: Vec<String> = seat.window.eval(FLAWS).await;
+            assert_eq!(flaws, Vec::<String>::new(), "{name} at {width} pixels, {colours}");
+        }
+    }
+    seat.window.resize(1280, 800, false).await;
+}
+
+#[tokio::test]
+async fn every_page_is_readable_at_each_size_in_light_and_dark() {
+    let seat = Seat::echo().await;
+    inspect(&seat, "blank").await;
+    let code = "```rust\n/// Sums.\nfn sum(all: &[u32]) -> u32 {\n    let mut total = 0; // \"text\"\n    for n in all { total += n; }\n    total\n}\n```";
+    let reply = format!(
+        "## A plan\n\n1. **Feed** it\n2. *Wait*\n\n> Patience.\n\n| Method | Time |\n| - | -: |\n| Fridge | 4 weeks |\n\n{code}\n\nUse `sleep 4h` and read [this](https://example.org)."
+    );
+    seat.send(&json!({ "pieces": [reply] }).to_string()).await;
+    seat.until_over(2).await;
+    inspect(&seat, "chat").await;
+    seat.send(&json!({ "pieces": ["half"], "fail": "The wood was wet." }).to_string()).await;
+    seat.until_over(4).await;
+    inspect(&seat, "failed").await;
+    seat.leave().await;
+}
+
+#[tokio::test]
+async fn the_pages_before_the_chat_are_readable_too() {
+    let seat = Seat::echo().await;
+    seat.window.click(".person button").await;
+    seat.window.until("location.pathname === '/login'").await;
+    for page in ["login", "register", "nowhere"] {
+        seat.window.goto(&format!("{}/{page}", seat.app.url)).await;
+        inspect(&seat, page).await;
+    }
+}
+
+#[tokio::test]
+async fn on_a_phone_the_sidebar_folds_away() {
+    let seat = Seat::echo().await;
+    let window = &seat.window;
+    seat.send("hello").await;
+    seat.until_over(2).await;
+    window.resize(390, 844, false).await;
+    let hidden = "!document.querySelector('#new-conversation').checkVisibility({ visibilityProperty: true })";
+    window.until(hidden).await;
+
+    window.click("[data-sidebar=open]").await;
+    window.until("document.activeElement.id === 'new-conversation'").await;
+    window.picture("sidebar-390-light").await;
+    assert_eq!(
+        window.eval::<Value>("document.querySelector('[data-sidebar=open]').ariaExpanded").await,
+        "true"
+    );
+    window.keys(ESCAPE).await;
+    window.until(hidden).await;
+    assert_eq!(window.eval::<Value>("document.activeElement.dataset.sidebar").await, "open");
+
+    window.click("[data-sidebar=open]").await;
+    window.click("#new-conversation").await;
+    window.until(&format!("{hidden} && document.querySelectorAll('.conversation').length === 2")).await;
+    seat.leave().await;
+}
