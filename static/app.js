@@ -1,19 +1,19 @@
-// The browser's half of Fireside: only what HTML, CSS and htmx cannot do. Every listener sits on the document,
-// so that what htmx swaps in later works without being wired up.
+// What HTML, CSS and htmx cannot do. Listeners sit on the document, so that what is swapped in later just works.
 "use strict";
 
 const $ = (selector, root = document) => root.querySelector(selector);
-const on = (event, handle, capture = false) => document.addEventListener(event, handle, capture);
+const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+const alertWith = (...nodes) => $("#alert").replaceChildren(...nodes);
+const on = (event, handle, capture) => document.addEventListener(event, handle, capture);
 
-// ---- Markdown: raw text in `.source` becomes HTML in `.rendered`, which htmx never looks into (hx-ignore) ----
+// -- Markdown: text in `.source` becomes HTML in `.rendered`, which htmx never looks into --
 
-// A few kilobytes of nested quotes or of wide table rows can keep a parser busy for minutes. Text beyond these
-// limits stays the plain text that it is.
-const LIMIT = { text: 80_000, emphasis: 3_000, cells: 4_000, html: 1_000_000, highlight: 30_000 };
+// A few kilobytes of nested quotes, wide tables or asterisks can busy a parser for minutes: beyond this, text stays plain.
+const LIMIT = { text: 80_000, emphasis: 3_000, cells: 8_000, highlight: 30_000 };
 const NESTED = /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m;
 
 const isWild = text =>
-  text.length > LIMIT.text || NESTED.test(text) || (text.match(/[*_]/g)?.length ?? 0) > LIMIT.emphasis;
+  text.length > LIMIT.text || NESTED.test(text) || text.split(/[*_]/).length > LIMIT.emphasis;
 
 const escape = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 
@@ -21,17 +21,18 @@ const markdown = new marked.Marked({
   gfm: true,
   breaks: true,
   tokenizer: {
-    // HTML in a message is something that somebody wrote, so it is shown, not obeyed.
+    // HTML that somebody wrote is shown, not obeyed.
     html() {},
     tag(src) {
       const raw = this.rules.inline.tag.exec(src)?.[0];
       return raw && { type: "text", raw, text: raw, escaped: false };
     },
-    // Rows are padded to the width of the header: what counts is the product. `false` means: as usual.
+    // Rows are padded to the header's width: the product counts. `false` means: as usual.
     table(src) {
       const block = src.split("\n\n", 1)[0];
-      const columns = block.split("\n", 1)[0].split("|").length;
-      return columns * block.split("\n").length > LIMIT.cells ? undefined : false;
+      const columns = block.split("\n", 1)[0].split("|").length - 1;
+      this.lexer.cells = (this.lexer.cells ?? 0) + columns * block.split("\n").length;
+      return this.lexer.cells > LIMIT.cells ? undefined : false;
     },
   },
   renderer: {
@@ -42,8 +43,7 @@ const markdown = new marked.Marked({
 });
 
 const CLEAN = {
-  ALLOWED_TAGS: ["p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code",
-    "strong", "em", "del", "a", "table", "thead", "tbody", "tr", "th", "td"],
+  ALLOWED_TAGS: "p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code strong em del a table thead tbody tr th td".split(" "),
   ALLOWED_ATTR: ["href", "title", "class", "start", "align"],
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   ADD_URI_SAFE_ATTR: ["start", "align"],
@@ -51,24 +51,16 @@ const CLEAN = {
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };
-DOMPurify.addHook("uponSanitizeAttribute", (_, attribute) => {
-  if (attribute.attrName === "class") attribute.keepAttr = /^language-[\w+#.-]+$/.test(attribute.attrValue);
-});
 DOMPurify.addHook("afterSanitizeAttributes", element => {
-  if (element.tagName !== "A") return;
-  element.target = "_blank";
-  element.rel = "noopener noreferrer nofollow";
+  if (!/^language-[\w+#.-]+$/.test(element.className)) element.removeAttribute?.("class");
+  if (element.tagName === "A") Object.assign(element, { target: "_blank", rel: "noopener noreferrer" });
 });
 
 function toDom(tokens) {
-  const html = markdown.parser(tokens);
-  if (html.length > LIMIT.html) throw new RangeError("more HTML than a page should hold");
-  const dom = DOMPurify.sanitize(html, CLEAN);
+  const dom = DOMPurify.sanitize(markdown.parser(tokens), CLEAN);
   for (const pre of dom.querySelectorAll("pre")) frameCode(pre);
   for (const table of dom.querySelectorAll("table")) {
-    const frame = document.createElement("div");
-    frame.className = "table";
-    frame.tabIndex = 0; // a wide table is scrolled with the keyboard too
+    const frame = make("div", { className: "table", tabIndex: 0 });
     table.replaceWith(frame);
     frame.append(table);
   }
@@ -82,30 +74,29 @@ function frameCode(pre) {
   if (text.length <= LIMIT.highlight && hljs.getLanguage(language)) {
     code.innerHTML = hljs.highlight(text, { language, ignoreIllegals: true }).value; // it escapes what it colours
   }
-  const frame = $("#code-frame").content.cloneNode(true);
-  $("span", frame).textContent = language || "text";
-  pre.tabIndex = 0;
-  const figure = frame.firstElementChild;
+  const figure = $("#code-frame").content.firstElementChild.cloneNode(true);
+  $("span", figure).textContent = language || "text";
+  pre.tabIndex = 0; // the keyboard scrolls it sideways
   pre.replaceWith(figure);
   figure.append(pre);
 }
 
-// Characters of a streaming source whose blocks cannot change any more. The last two blocks stay open: a list
-// may go on after a blank line, and "2" may become "2. second".
+// Characters of a stream whose blocks cannot change any more. Two blocks stay open: a list may go on after a blank
+// line, and "2" may become "2. second".
 const settled = new WeakMap();
 
 function paint(body, live) {
   const source = $(".source", body);
   const rendered = $(".rendered", body);
-  source.normalize(); // thousands of pieces become one text node
+  source.normalize(); // many pieces become one text node
   const text = source.textContent;
   try {
-    if (isWild(text)) throw new RangeError("more Markdown than a page should hold");
+    if (isWild(text)) throw RangeError("too much Markdown");
     if (live) paintOpen(rendered, text);
     else rendered.replaceChildren(toDom(markdown.lexer(text)));
     source.hidden = true;
   } catch {
-    rendered.replaceChildren(); // unformatted text is better than none
+    rendered.replaceChildren(); // plain text is better than none
     source.hidden = false;
   }
 }
@@ -116,18 +107,14 @@ function paintOpen(rendered, text) {
   let open = tokens.length;
   for (let blocks = 0; open > 0 && blocks < 2;) if (tokens[--open].type !== "space") blocks++;
   let tail = $(":scope > .open", rendered);
-  if (!tail) {
-    tail = document.createElement("div");
-    tail.className = "open";
-    rendered.replaceChildren(tail);
-  }
+  if (!tail) rendered.replaceChildren(tail = make("div", { className: "open" }));
   const closed = tokens.splice(0, open);
   if (closed.length) tail.before(toDom(closed));
   tail.replaceChildren(toDom(tokens));
   settled.set(rendered, closed.reduce((sum, token) => sum + token.raw.length, start));
 }
 
-// ---- Scrolling: follow the text until the reader scrolls up ----
+// -- Scrolling: follow the text until the reader scrolls up --
 
 let following = true;
 let lastTop = 0;
@@ -150,57 +137,45 @@ on("scroll", ({ target }) => {
 }, true);
 addEventListener("resize", () => follow());
 
-// ---- What has just arrived: with the page, or by a swap ----
+// -- What has just arrived, with the page or by a swap --
 
 let composer = null;
-const painted = new WeakSet();
 
 function arrive(added = []) {
-  for (const body of document.querySelectorAll(".message:not([aria-busy]) .body")) {
-    if (painted.has(body)) continue;
-    painted.add(body);
+  if (!$("#composer")) return; // "back" after signing out shows another page
+  for (const body of document.querySelectorAll(".message:not([aria-busy]) .body:not(.painted)")) {
+    body.classList.add("painted");
     paint(body, false);
   }
   const reply = added.find(node => node.matches?.("article.assistant:not([aria-busy])"));
-  if (reply) $("#announcer").textContent = reply.textContent.trim().slice(0, 2_000); // once, when it is whole
-  const row = added.find(node => node.matches?.("li.conversation"));
-  if (row && document.activeElement === document.body) $("a", row).focus();
+  // Read aloud once, when it is whole.
+  if (reply) $("#announcer").textContent = ($(".source", reply) ?? reply).textContent.trim().slice(0, 2_000);
   if (composer !== $("#composer")) openChat();
   follow();
 }
 
 function openChat() {
   composer = $("#composer");
-  if (!composer) return;
-  const box = composer.elements.message;
+  const box = $("#message");
   box.value ||= sessionStorage.getItem(composer.action) ?? "";
-  grow(box);
   sidebar(false);
   follow(true);
-  if (!matchMedia("(pointer: coarse)").matches) box.focus(); // on a phone this would bring up the keyboard
+  if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
 }
 
 on("DOMContentLoaded", () => arrive());
-// Right after the insertion and before the next frame, so that raw text never flashes up.
+// Before the next frame: raw text never flashes up.
 on("htmx:before:settle", ({ target, detail }) => target.className !== "source" && arrive(detail.newContent));
-// A page out of the back-forward cache has lost its streams.
-addEventListener("pageshow", event => event.persisted && location.reload());
 
-// ---- The message box ----
-
-function grow(box) {
-  box.style.height = "auto";
-  box.style.height = `${box.scrollHeight}px`;
-}
+// -- The message box --
 
 on("input", ({ target }) => {
   if (target.id !== "message") return;
-  grow(target);
-  sessionStorage.setItem(target.form.action, target.value); // a draft survives a visit to another conversation
+  sessionStorage.setItem(target.form.action, target.value); // drafts survive a visit elsewhere
 });
 on("keydown", event => {
   if (event.key === "Enter" && event.target.id === "message") {
-    // While an input method composes, Enter chooses a word; Safari says so by keyCode 229 only.
+    // While an input method composes, Enter chooses a word; Safari tells by keyCode 229 only.
     if (event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
     if (event.target.value.trim()) event.target.form.requestSubmit();
@@ -215,60 +190,54 @@ const isStream = element => element?.hasAttribute?.("hx-sse:connect");
 
 on("htmx:before:request", event => {
   const source = event.detail.ctx.sourceElement;
-  if (source === composer) composer.elements.message.readOnly = true;
-  // A first connection replays from the start, so a second one beside it would double the text.
-  if (isStream(source)) {
-    if (connected.has(source)) return event.preventDefault();
-    connected.add(source);
-    settled.delete($(".rendered", source));
-    $(".source", source).textContent = "";
-  }
+  if (source === composer) $("#message").readOnly = true;
+  if (!isStream(source)) return;
+  // A first connection replays from the start: a second one would double the text.
+  if (connected.has(source)) return event.preventDefault();
+  connected.add(source);
+  settled.delete($(".rendered", source));
+  $(".source", source).textContent = "";
 });
 on("htmx:after:request", ({ detail: { ctx } }) => {
-  if (ctx.sourceElement !== composer || ctx.response.status >= 400 || ctx.hx.redirect) return;
-  const box = composer.elements.message;
-  box.value = "";
-  grow(box);
+  if (ctx.sourceElement !== composer || !ctx.response.raw.ok || ctx.hx.redirect) return;
+  $("#message").value = "";
   sessionStorage.removeItem(composer.action);
-  $("#alert").replaceChildren();
+  alertWith();
   following = true;
 });
 on("htmx:finally:request", ({ detail: { ctx } }) => {
-  if (ctx.sourceElement === composer) composer.elements.message.readOnly = false;
+  if (ctx.sourceElement === composer) $("#message").readOnly = false;
 });
 
-// ---- Failures: an answer with HX-Retarget explains itself; any other must not be swapped into the page ----
+// -- Failures: an answer with HX-Retarget explains itself; no other is swapped in --
 
-function failed(ctx, status = 0) {
-  const source = ctx?.sourceElement;
-  if (isStream(source)) retryStream(source, status);
-  else if (!source?.matches?.("#model, #messages")) {
-    $("#alert").replaceChildren($("#unreachable").content.cloneNode(true));
-  }
+function failed({ sourceElement, response }) {
+  if (isStream(sourceElement)) retryStream(sourceElement, response?.status);
+  else if (!sourceElement.matches("#model, #messages")) alertWith($("#unreachable").content.cloneNode(true));
 }
 
 on("htmx:response:error", ({ detail: { ctx } }) => {
-  if (ctx.hx.retarget) return;
-  ctx.swap = "none";
-  failed(ctx, ctx.response.status);
+  if (ctx.hx.redirect || (ctx.hx.retarget && !isStream(ctx.sourceElement))) return;
+  ctx.hx.reswap = "none";
+  failed(ctx);
 });
-on("htmx:error", ({ detail: { ctx } }) => failed(ctx));
+on("htmx:error", ({ detail: { ctx } }) => ctx && failed(ctx));
 
-// ---- The stream of a reply ----
+// -- The stream of a reply --
 
 const connected = new WeakSet();
 const lost = new WeakSet();
 const waiting = new Set();
 
-const isFinal = status => status >= 400 && status < 500 && status !== 429;
-const GONE = "This reply can no longer be followed here. Reload the page.";
+const isFinal = status => status >= 400 && status < 500;
+const GONE = "This reply cannot be followed here. Reload the page.";
 
 function progress(stream, sentence) {
   const line = $(".progress", stream.closest(".message"));
   if (line) line.textContent = sentence;
 }
 
-// The extension repeats a connection that broke, but not one that never came about.
+// The extension renews a connection that broke, but not one that never was.
 function retryStream(stream, status) {
   progress(stream, isFinal(status) ? GONE : "Connecting …");
   if (isFinal(status)) return;
@@ -290,10 +259,8 @@ on("htmx:sse:before:connection", event => {
 on("htmx:sse:after:connection", ({ target }) => progress(target, ""));
 on("htmx:sse:after:message", ({ target, detail: { message } }) => {
   if (message.event) {
-    // Data is escaped HTML, as in every message of the stream.
-    const sentence = new DOMParser().parseFromString(message.data, "text/html").body.textContent;
-    if (message.event === "status" || message.event === "failed") progress(target, sentence);
-    return;
+    const text = new DOMParser().parseFromString(message.data, "text/html").body.textContent; // it comes escaped
+    return progress(target, text);
   }
   progress(target, "");
   if (!waiting.size) requestAnimationFrame(paintWaiting);
@@ -306,27 +273,25 @@ function paintWaiting() {
   follow();
 }
 
-// ---- Buttons ----
+// -- Buttons --
 
 on("click", ({ target }) => {
   const button = target.closest?.("button");
   if (!button) return;
-  const { copy, sidebar: side } = button.dataset;
-  if (copy) copyText(button, (copy === "code" ? $("code", button.closest("figure")) : $(".source", button.closest("article"))).textContent);
+  const { copy, sidebar: side, rename: title, dismiss } = button.dataset;
+  if (copy) copyText(button, $(copy, button.closest("figure, article")).textContent);
   else if (side) sidebar(side === "open");
+  else if (title != null) rename(button.closest("li"), true);
+  else if (dismiss != null) alertWith();
   else if (button.id === "latest") follow(true);
-  else if ("rename" in button.dataset) rename(button.closest("li"), true);
-  else if ("dismiss" in button.dataset) $("#alert").replaceChildren();
 });
 
 async function copyText(button, text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Plain HTTP from another device has no clipboard object: the old way still works there.
-    const box = document.createElement("textarea");
-    box.value = text;
-    box.className = "unseen";
+    // Over plain HTTP there is no clipboard object; the old way works there too.
+    const box = make("textarea", { value: text, className: "unseen" });
     document.body.append(box);
     box.select();
     document.execCommand("copy");
