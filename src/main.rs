@@ -85,6 +85,7 @@ fn main() -> ExitCode {
     // What the server writes is its owner's: files 0600, folders 0700.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     log_to_stderr();
+    log_panics();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -102,6 +103,15 @@ fn log_to_stderr() {
     let not_indented = filter_fn(|metadata| !metadata.target().ends_with("::_"));
     let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(layer.with_filter(chosen).with_filter(not_indented)).init();
+}
+
+/// A panic is logged by its place only: its message may quote what somebody wrote.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        tracing::error!(place, thread, "a thread broke off; this is a defect, please report it");
+    }));
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

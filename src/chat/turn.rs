@@ -38,6 +38,7 @@ impl Turn {
             },
             Err(error) => failed(error.to_string(), Vec::new()),
         };
+        let outcome = Outcome { marks: without_doubles(outcome.marks), ..outcome };
         self.commit(&outcome, &writer).await;
         if self.plugins.holds_reply() {
             writer.push(&outcome.content);
@@ -155,6 +156,16 @@ impl Turn {
             sleep(STORE_AGAIN_AFTER).await;
         }
     }
+}
+
+/// A plugin that is skipped by every hook says so once.
+fn without_doubles(marks: Vec<Mark>) -> Vec<Mark> {
+    marks.into_iter().fold(Vec::new(), |mut kept, mark| {
+        if !kept.contains(&mark) {
+            kept.push(mark);
+        }
+        kept
+    })
 }
 
 /// Resolves when the server stops.

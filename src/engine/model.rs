@@ -6,7 +6,7 @@ use crate::domain::PromptMessage;
 
 /// A loaded model: what is known about it, and the work that needs its vocabulary but not its turn in the queue.
 pub struct Model {
-    /// Its own name, else that of its file.
+    /// That of its file, by which its person knows it; the name inside is often a build's.
     pub name: String,
     /// The family, as in the file: `llama`, `qwen3` …
     pub architecture: String,

@@ -14,3 +14,4 @@ mod plugins;
 mod queue;
 mod real_model;
 mod replies;
+mod trouble;

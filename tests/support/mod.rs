@@ -23,11 +23,10 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The real model that `./test` fetches, or the one that CHAT_MODEL_GGUF names.
+/// The real model of the tests: the default one, of which they know what it does.
 pub fn real_model() -> PathBuf {
-    let path = std::env::var_os("CHAT_MODEL_GGUF")
-        .map_or_else(|| repository().join("models/SmolLM2-135M-Instruct.Q4_1.gguf"), PathBuf::from);
-    assert!(path.exists(), "{} is missing: ./test fetches it", path.display());
+    let path = repository().join("models/default/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.is_file(), "{} is missing: ./test fetches it", path.display());
     path
 }
 

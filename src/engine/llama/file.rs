@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::EngineError;
 
-/// Where a model is looked for when none is configured.
-const FOLDER: &str = "models";
+/// Where a model is looked for when none is configured: first the operator's own, then the one that `./run` fetched,
+/// which so gives way to any other.
+const FOLDERS: [&str; 2] = ["models", "models/default"];
 
 const WAYS: &str = "put one .gguf file into models/, set [default.llm] model in Rocket.toml or CHAT_MODEL_GGUF in the \
     environment, or let ./run fetch the small default model";
 
-/// The model file: the configured one, or the only one in `models/`. An error is one sentence that names the file
+/// The model file: the configured one, the only one in `models/`, or the default one. An error is one sentence that names the file
 /// and the ways to get a model.
 pub(in crate::engine) fn find(configured: &Path) -> Result<PathBuf, EngineError> {
-    let file =
-        if configured.as_os_str().is_empty() { only_one_in(Path::new(FOLDER))? } else { configured.into() };
+    let file = match configured.as_os_str().is_empty() {
+        true => only_one_in(FOLDERS.map(Path::new))?,
+        false => configured.into(),
+    };
     match magic(&file) {
         Ok(magic) if &magic == b"GGUF" => Ok(file),
         Ok(_) => Err(refused(&file, "is not a GGUF file")),
@@ -33,17 +36,11 @@ fn magic(file: &Path) -> std::io::Result<[u8; 4]> {
     Ok(magic)
 }
 
-fn only_one_in(folder: &Path) -> Result<PathBuf, EngineError> {
-    let none = || EngineError::NoModel(format!("There is no model in models/: {WAYS}."));
-    let entries = std::fs::read_dir(folder).map_err(|_| none())?;
-    let mut files: Vec<_> = entries
-        .filter_map(|entry| entry.map(|entry| entry.path()).ok())
-        .filter(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")))
-        .filter(|path| is_first_part(path))
-        .collect();
-    files.sort();
+/// The only model of the first folder that has any.
+fn only_one_in(folders: [&Path; 2]) -> Result<PathBuf, EngineError> {
+    let files = folders.map(models_in).into_iter().find(|files| !files.is_empty()).unwrap_or_default();
     match files.as_slice() {
-        [] => Err(none()),
+        [] => Err(EngineError::NoModel(format!("There is no model in models/: {WAYS}."))),
         [file] => Ok(file.clone()),
         [first, ..] => Err(EngineError::Failed(format!(
             "There are {} models in models/: name one in [default.llm] model, for example \"{}\".",
@@ -51,6 +48,18 @@ fn only_one_in(folder: &Path) -> Result<PathBuf, EngineError> {
             first.display()
         ))),
     }
+}
+
+/// The GGUF files of a folder; a folder that cannot be read has none.
+fn models_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")))
+        .filter(|path| is_first_part(path))
+        .collect();
+    files.sort();
+    files
 }
 
 /// Of a model in several files (`…-00001-of-00003.gguf`) llama.cpp takes the first and finds the others.
@@ -89,9 +98,10 @@ mod tests {
     fn the_only_model_of_a_folder_is_taken() {
         let one = folder(&[("a-00001-of-00002.gguf", ""), ("a-00002-of-00002.gguf", ""), ("note.txt", "")]);
         let two = folder(&[("a.gguf", ""), ("b.GGUF", "")]);
+        let none = one.path().join("none");
 
-        assert!(only_one_in(one.path()).unwrap().ends_with("a-00001-of-00002.gguf"));
-        assert!(only_one_in(two.path()).unwrap_err().to_string().starts_with("There are 2 models"));
-        assert!(matches!(only_one_in(&one.path().join("none")), Err(EngineError::NoModel(_))));
+        assert!(only_one_in([one.path(), two.path()]).unwrap().ends_with("a-00001-of-00002.gguf"));
+        assert!(only_one_in([&none, two.path()]).unwrap_err().to_string().starts_with("There are 2 models"));
+        assert!(matches!(only_one_in([&none, &none]), Err(EngineError::NoModel(_))));
     }
 }

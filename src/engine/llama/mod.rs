@@ -149,7 +149,6 @@ fn cache_type(kind: CacheType) -> KvCacheType {
 
 fn describe(llama: &Arc<LlamaModel>, file: &Path, n_ctx: u32) -> Result<Model, String> {
     let meta = |key: &str| llama.meta_val_str(key).ok().filter(|value| !value.trim().is_empty());
-    let stem = || file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let architecture = meta("general.architecture").unwrap_or_default();
     if matches!(meta("tokenizer.ggml.model").as_deref(), None | Some("none" | "no_vocab"))
         || ["t5", "bert", "clip"].iter().any(|kind| architecture.contains(kind))
@@ -163,7 +162,7 @@ fn describe(llama: &Arc<LlamaModel>, file: &Path, n_ctx: u32) -> Result<Model, S
     let (bos, eos) = vocabulary.frame_texts();
     let template = ChatTemplate::new(meta("tokenizer.chat_template").as_deref(), &bos, &eos);
     Ok(Model {
-        name: meta("general.name").unwrap_or_else(stem),
+        name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         architecture,
         n_ctx,
         n_ctx_train: llama.n_ctx_train(),

@@ -11,18 +11,12 @@ use std::sync::{Arc, OnceLock};
 use super::*;
 use crate::domain::{PromptMessage, Role, SamplingParams};
 
-/// The model of the tests: `CHAT_MODEL_GGUF`, else the one in `models/`.
+/// The model of the tests: the default one, of which they know what it does.
 pub(super) fn model_file() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let named = std::env::var_os("CHAT_MODEL_GGUF").map(|file| folder.join(file));
-    let only = || {
-        let mut files: Vec<_> = std::fs::read_dir(folder.join("models")).ok()?.flatten().collect();
-        files.retain(|file| file.path().extension().is_some_and(|extension| extension == "gguf"));
-        files.first().map(|file| file.path())
-    };
-    named.or_else(only).filter(|file| file.is_file()).expect(
-        "These tests need a real model: put a .gguf file into models/ or name one in CHAT_MODEL_GGUF.",
-    )
+    let file =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models/default/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(file.is_file(), "{} is missing: ./test fetches it", file.display());
+    file
 }
 
 fn real_config() -> LlmConfig {
