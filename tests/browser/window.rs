@@ -130,7 +130,10 @@ impl Window {
         let entries = self.call(Method::POST, "se/log", json!({ "type": "browser" })).await.unwrap();
         let line = |entry: &Value| format!("{} {}", entry["level"], entry["message"]);
         let entries = entries.as_array().unwrap().iter();
-        entries.filter(|entry| ["WARNING", "SEVERE"].contains(&entry["level"].as_str().unwrap())).map(line).collect()
+        entries
+            .filter(|entry| ["WARNING", "SEVERE"].contains(&entry["level"].as_str().unwrap()))
+            .map(line)
+            .collect()
     }
 
     /// Saves what the window shows.
@@ -169,8 +172,9 @@ impl Drop for Window {
                 "DELETE /session/{} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
                 self.session, self.address
             );
-            if stream.write_all(end.as_bytes()).is_ok() {
-                let _ = stream.read(&mut [0; 64]); // Err only when the driver is gone, and then so is Chromium.
+            let ended = stream.write_all(end.as_bytes()).and_then(|()| stream.read(&mut [0; 64]));
+            if let Err(error) = ended {
+                eprintln!("a Chromium may still run: {error}");
             }
         }
         if self.driver.kill().is_ok() {
