@@ -14,10 +14,10 @@ install_packages() {
     local reason=$1 otherwise=${2:+, or $2,} as_root=() with=apt-get
     shift 2
     command -v apt-get >/dev/null ||
-        stop "$reason needs $* (Debian's names): install them with your system's package manager$otherwise and start again."
+        stop "missing for $reason: $* (Debian's names); install them with your system's package manager$otherwise and start again."
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null ||
-            stop "$reason needs $*, and without root or sudo I cannot install them: have an administrator run 'apt-get install $*'$otherwise and start again."
+            stop "missing for $reason: $*; this needs root or sudo, so have an administrator run 'apt-get install $*'$otherwise and start again."
         as_root=(sudo) with='sudo apt-get; sudo may ask for your password'
     fi
     say "Installing for $reason: $* ($with)"
@@ -30,7 +30,8 @@ install_packages() {
 
 need_toolchain() {
     command -v cargo >/dev/null || PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
-    if ! cargo --version >/dev/null 2>&1; then
+    # Without this variable rustup's cargo would fetch a toolchain unannounced.
+    if ! RUSTUP_AUTO_INSTALL=0 cargo --version >/dev/null 2>&1; then
         command -v rustup >/dev/null ||
             stop "Rust is missing: install rustup ('apt-get install rustup' from Debian 13 and Ubuntu 24.04 on, elsewhere as https://rustup.rs says) and start again."
         say "Installing the stable Rust toolchain (rustup)"
@@ -42,13 +43,12 @@ need_toolchain() {
     found=$(rustc --version | cut -d' ' -f2)
     printf '%s\n' "$needed" "${found%%-*}" | sort -C -V ||
         stop "Rust $needed or newer is needed and this is $found: run 'rustup update stable' (https://rustup.rs) and start again."
-    local missing=()
+    local missing=() otherwise=
     command -v cmake >/dev/null || missing+=(cmake)
     command -v make >/dev/null || missing+=(make)
     command -v c++ >/dev/null || missing+=(g++)
-    has_libclang || missing+=(libclang-dev)
-    [ ${#missing[@]} -eq 0 ] ||
-        install_packages "building llama.cpp" "with libclang elsewhere set LIBCLANG_PATH to its folder" "${missing[@]}"
+    has_libclang || { missing+=(libclang-dev); otherwise='set LIBCLANG_PATH to the folder of a libclang you have'; }
+    [ ${#missing[@]} -eq 0 ] || install_packages "building llama.cpp" "$otherwise" "${missing[@]}"
 }
 
 # bindgen needs libclang and its headers; only the package that has both brings the name without a version.
