@@ -32,14 +32,15 @@ impl Window {
     /// Opens a window of 1280 by 800 pixels.
     pub async fn open() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut driver = Command::new("chromedriver")
+        let named = |variable, otherwise: &str| std::env::var(variable).unwrap_or_else(|_| otherwise.into());
+        let mut driver = Command::new(named("CHROMEDRIVER", "chromedriver"))
             .arg("--port=0")
             .stdout(Stdio::piped())
             .spawn()
             .expect("chromedriver runs; ./test installs it");
         let address = format!("127.0.0.1:{}", port(&mut driver));
         let http = Client::new();
-        let options = json!({ "args": [
+        let options = json!({ "binary": which(&named("CHROMIUM", "chromium")), "args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             format!("--user-data-dir={}", profile.path().display()),
@@ -162,6 +163,14 @@ impl Window {
             None => Ok(answer["value"].take()),
         }
     }
+}
+
+/// The path of a program, as chromedriver wants it.
+fn which(program: &str) -> PathBuf {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{program} is not installed; ./test installs it"))
 }
 
 impl Drop for Window {
