@@ -1,7 +1,10 @@
 //! Composition root: configuration in, a running server out; the only file that sees every room.
 
-use std::fs;
-use std::io::{self, Write};
+mod data_dir;
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +12,9 @@ use figment::Figment;
 use figment::providers::Env;
 use rocket::config::SecretKey;
 use rocket::fairing::AdHoc;
-use rocket::tokio::signal::unix::{SignalKind, signal};
 use rocket::{Build, Ignite, Rocket};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::chat::Chat;
@@ -22,6 +26,9 @@ use crate::web;
 
 /// How long running replies get to store their text when the server is told to stop.
 const SAVE_WITHIN: Duration = Duration::from_millis(1_500);
+
+/// How long the database gets to close.
+const CLOSE_WITHIN: Duration = Duration::from_millis(300);
 
 /// How long the model's thread gets to end its step.
 const ENGINE_WITHIN: Duration = Duration::from_millis(700);
@@ -46,6 +53,12 @@ pub enum AppError {
         /// What the system said.
         error: io::Error,
     },
+    /// Two servers would spoil each other's replies.
+    #[error("Another Fireside is running on {}; stop it first, or give this one its own data_dir.", .0.display())]
+    InUse(PathBuf),
+    /// What stands in the key's file is no key.
+    #[error("{} is damaged. Put it back from a backup, or delete it: a new one is made, and everybody signs in again.", .0.display())]
+    Key(PathBuf),
     /// The model failed after the start.
     #[error("{0}")]
     Model(String),
@@ -74,25 +87,47 @@ pub fn figment() -> Result<Figment, AppError> {
         .merge(Env::prefixed("FIRESIDE_").split("__").global()))
 }
 
+/// The runtime with the threads that Rocket's keys `workers` and `max_blocking` ask for.
+pub fn runtime(figment: &Figment) -> Result<Runtime, AppError> {
+    let threads = |key| {
+        let number = figment.extract_inner::<NonZero<usize>>(key);
+        number.map(NonZero::get).map_err(|error| ConfigError::from_figment(figment, error))
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads("workers")?)
+        .max_blocking_threads(threads("max_blocking")?)
+        .enable_all()
+        .build()
+        .map_err(|error| AppError::Rocket(format!("The threads of the server did not start: {error}.")))
+}
+
 /// The database without a server, for the command line.
 pub async fn open_store(figment: &Figment, config: &Config) -> Result<Store, AppError> {
-    make_private_folder(&config.server.data_dir)?;
-    Ok(Store::open(&database_url(figment, config)).await?)
+    data_dir::make(&config.server.data_dir)?;
+    Ok(Store::open(&database_url(figment, config)?).await?)
 }
 
 /// Runs the server until it is told to stop.
 pub async fn serve(figment: Figment) -> Result<(), AppError> {
     let config = Config::extract(&figment)?;
-    make_private_folder(&config.server.data_dir)?;
+    data_dir::make(&config.server.data_dir)?;
+    let _lock = data_dir::lock(&config.server.data_dir)?;
     let figment = with_derived(figment, &config)?;
     let engine = Engine::start(config.llm.clone())?;
     let rocket = rocket(figment, config, engine.clone()).ignite().await.map_err(rocket_error)?;
     stop_on_signal_or_failure(&rocket, &engine)?;
     let store = rocket.state::<Store>().cloned();
-    rocket.launch().await.map_err(rocket_error)?;
+    match rocket.launch().await {
+        Err(error) if matches!(error.kind(), rocket::error::ErrorKind::Shutdown(..)) => {
+            tracing::warn!("some requests did not end in time");
+        }
+        ended => drop(ended.map_err(rocket_error)?),
+    }
     let state = engine.state();
-    if let Some(store) = store {
-        store.close().await;
+    if let Some(store) = store
+        && tokio::time::timeout(CLOSE_WITHIN, store.close()).await.is_err()
+    {
+        tracing::warn!("the database did not close in time");
     }
     engine.shutdown();
     if !engine.stopped(ENGINE_WITHIN).await {
@@ -117,7 +152,7 @@ fn rocket(figment: Figment, config: Config, engine: Engine) -> Rocket<Build> {
         .attach(AdHoc::on_liftoff("address", |rocket| {
             Box::pin(async {
                 let config = rocket.config();
-                println!("Fireside is at http://{}:{}", config.address, config.port);
+                println!("Fireside is at http://{}", SocketAddr::new(config.address, config.port));
             })
         }))
 }
@@ -152,8 +187,8 @@ fn stop_on_signal_or_failure(rocket: &Rocket<Ignite>, engine: &Engine) -> Result
         |kind| signal(kind).map_err(|error| AppError::Rocket(format!("no signal handler: {error}")));
     let (mut terminate, mut interrupt) =
         (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-    rocket::tokio::spawn(async move {
-        rocket::tokio::select! {
+    tokio::spawn(async move {
+        tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             Ok(_) = failure.wait_for(|state| matches!(state, EngineState::Failed(_))) => {}
@@ -168,7 +203,7 @@ fn stop_on_signal_or_failure(rocket: &Rocket<Ignite>, engine: &Engine) -> Result
 
 /// Rocket's settings that follow from ours.
 fn with_derived(figment: Figment, config: &Config) -> Result<Figment, AppError> {
-    let url = database_url(&figment, config);
+    let url = database_url(&figment, config)?;
     // A character of a form takes up to four bytes, each sent as three.
     let form_bytes = 12 * config.chat.max_message_chars + 64 * 1024;
     let figment = figment
@@ -177,46 +212,24 @@ fn with_derived(figment: Figment, config: &Config) -> Result<Figment, AppError> 
         .merge(("shutdown.ctrlc", false))
         .merge(("shutdown.signals", Vec::<String>::new()))
         .merge(("shutdown.grace", 1))
-        .merge(("shutdown.mercy", 1));
+        .merge(("shutdown.mercy", 0));
     match figment.extract_inner::<SecretKey>("secret_key") {
         Ok(key) if key.is_provided() => Ok(figment),
-        _ => Ok(figment.merge(("secret_key", secret_key(&config.server.data_dir.join("secret.key"))?))),
+        Ok(_) => Ok(figment.merge(("secret_key", data_dir::secret_key(&config.server.data_dir)?))),
+        Err(error) => Err(ConfigError::from_figment(&figment, error).into()),
     }
 }
 
-fn database_url(figment: &Figment, config: &Config) -> String {
-    let default = config.server.data_dir.join("fireside.db").display().to_string();
-    // An absent table is the default; a malformed one is reported when the pool opens.
-    let url = figment.extract_inner::<String>("databases.fireside.url").unwrap_or(default);
-    if url.contains(':') { url } else { sqlite_url(Path::new(&url)) }
-}
-
-/// The key that encrypts cookies: made at the first start, readable by the owner only, kept, so that people stay
-/// signed in over a restart.
-fn secret_key(path: &Path) -> Result<String, AppError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let file_error = |error| AppError::File { path: path.to_owned(), error };
-    match fs::read_to_string(path) {
-        Ok(key) => Ok(key.trim().to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut bytes = [0_u8; 32];
-            getrandom::fill(&mut bytes).map_err(|error| file_error(io::Error::other(error.to_string())))?;
-            let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            file.and_then(|mut file| file.write_all(key.as_bytes())).map_err(file_error)?;
-            Ok(key)
+/// The configured database, or the file in the data folder. A URL without a scheme is a SQLite file.
+fn database_url(figment: &Figment, config: &Config) -> Result<String, AppError> {
+    let url = match figment.extract_inner::<String>("databases.fireside.url") {
+        Ok(url) => url,
+        Err(error) if error.missing() => config.server.data_dir.join("fireside.db").display().to_string(),
+        Err(error) => {
+            return Err(ConfigError::new(format!("[default.databases.fireside] url: {}.", error.kind)).into());
         }
-        Err(error) => Err(file_error(error)),
-    }
-}
-
-fn make_private_folder(path: &Path) -> Result<(), AppError> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| AppError::File { path: path.to_owned(), error })
+    };
+    Ok(if url.contains(':') { url } else { sqlite_url(Path::new(&url)) })
 }
 
 /// Puts Rocket's error into a sentence; asking for the kind also keeps it from panicking when it is dropped.
@@ -229,7 +242,7 @@ fn rocket_error(error: rocket::Error) -> AppError {
             )
         }
         ErrorKind::FailedFairings(_) => "The server did not start; the line above says why.".into(),
-        ErrorKind::Config(error) => format!("Rocket.toml: {error}."),
+        ErrorKind::Config(error) => format!("The configuration is wrong: {error}."),
         kind => format!("The server ended: {kind}."),
     })
 }

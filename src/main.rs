@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use figment::Figment;
 use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::{Config, PluginsConfig};
@@ -86,11 +87,12 @@ fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     log_to_stderr();
     log_panics();
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&error),
-    };
-    match runtime.block_on(run(Arguments::parse().command.unwrap_or(Command::Serve))) {
+    let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    let ended = app::figment().map_err(Into::into).and_then(|figment| {
+        let runtime = app::runtime(&figment)?;
+        runtime.block_on(run(command, figment))
+    });
+    match ended {
         Ok(code) => code,
         Err(error) => fail(error.as_ref()),
     }
@@ -119,8 +121,7 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let figment = app::figment()?;
+async fn run(command: Command, figment: Figment) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Serve => app::serve(figment).await?,
         Command::Backup { file } => {

@@ -3,6 +3,7 @@
 //! Invariants: no Rocket here; a place in the queue comes before anything is written; a reply runs in a task of
 //! the server's and never in a connection; what a holding plugin has not released is neither live nor stored.
 
+mod checkpoints;
 mod error;
 mod follow;
 mod live;
@@ -18,14 +19,15 @@ pub use error::ChatError;
 pub use follow::{Follower, ReplyEvent};
 pub use live::{Live, LiveReply, LiveWriter};
 
+use self::turn::ReplyTask;
 use crate::config::ChatConfig;
 use crate::domain::{
-    Conversation, ConversationId, Invalid, Mark, Message, MessageId, MessageStatus, PromptMessage, Role,
-    SamplingParams, Title, User, UserId, UserText,
+    Conversation, ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus,
+    PromptMessage, Role, SamplingParams, Title, User, UserId, UserText,
 };
 use crate::engine::{Engine, EngineState, Place};
 use crate::plugins::{Context, MessageAction, PluginSet, Plugins, RequestSource};
-use crate::store::{NewTurn, Store, Turn};
+use crate::store::{NewTurn, Store, StoreError, Turn};
 
 /// The chat service: one for the whole server, cheap to clone.
 #[derive(Clone)]
@@ -152,7 +154,7 @@ impl Chat {
         conversation: ConversationId,
         text: UserText,
     ) -> Result<Turn, ChatError> {
-        self.conversation(user, conversation).await?;
+        self.check_quiet(user, conversation).await?;
         let place = self.engine.reserve(user.id)?;
         let plugins = self.plugins.current().await;
         let context = self.context(user, conversation);
@@ -183,7 +185,10 @@ impl Chat {
         conversation: ConversationId,
         reply: MessageId,
     ) -> Result<Message, ChatError> {
-        self.message(user, conversation, reply).await?;
+        if self.message(user, conversation, reply).await?.finish_reason == Some(FinishReason::Plugin) {
+            // It kept the message from the model, and on_message is not asked again.
+            return Err(Invalid("A plugin gave this answer; send the message again instead.".into()).into());
+        }
         if self.conversation(user, conversation).await?.head != Some(reply) {
             return Err(Invalid("Only the last reply can be written anew.".into()).into());
         }
@@ -234,6 +239,15 @@ impl Chat {
         }
     }
 
+    /// Refuses early while a reply runs in the conversation; the transaction that begins a turn decides.
+    async fn check_quiet(&self, user: &User, conversation: ConversationId) -> Result<(), ChatError> {
+        let head = self.conversation(user, conversation).await?.head;
+        match head.is_some_and(|head| self.live.view(head).is_some()) {
+            true => Err(StoreError::ReplyRunning.into()),
+            false => Ok(()),
+        }
+    }
+
     /// Refuses a message that cannot fit the context even alone, before anything is written.
     async fn check_fits(&self, text: &str) -> Result<(), ChatError> {
         let model = self.engine.model()?;
@@ -273,9 +287,15 @@ impl Chat {
         context: Context,
     ) {
         let running = self.running.subscribe();
-        let turn = turn::Turn { chat: self.clone(), user, reply, plugins, context };
+        let (store, id) = (self.store.clone(), reply.id);
+        let task = ReplyTask { chat: self.clone(), user, reply, plugins, context };
         tokio::spawn(async move {
-            turn.run(place, writer).await;
+            if tokio::spawn(task.run(place, writer)).await.is_err() {
+                let outcome = turn::failed(ChatError::Panicked.to_string(), Vec::new());
+                if let Err(error) = store.finish(id, &outcome).await {
+                    tracing::error!(reply = %id, %error, "a broken reply is marked at the next start");
+                }
+            }
             drop(running);
         });
     }

@@ -5,22 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::time::sleep;
 
+use super::checkpoints::{Checkpoints, Deleted};
 use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
 use crate::engine::{Event, Generation, Place, Prompt};
 use crate::plugins::{Context, Draft, PluginSet};
 use crate::store::Outcome;
 
-/// At most this much of a reply is lost to a crash, and a little for the write itself.
-const CHECKPOINT_EVERY: Duration = Duration::from_millis(700);
-
 /// How long to wait before the end of a reply is offered to a failing database again.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// One reply, and what it is written with. Plugins that change meanwhile do not change it.
-pub(super) struct Turn {
+pub(super) struct ReplyTask {
     pub(super) chat: Chat,
     pub(super) user: UserId,
     pub(super) reply: Message,
@@ -28,15 +26,16 @@ pub(super) struct Turn {
     pub(super) context: Context,
 }
 
-impl Turn {
+impl ReplyTask {
     /// Writes the reply, commits it, then announces its end.
     pub(super) async fn run(self, place: Place, writer: LiveWriter) {
-        let outcome = match self.prepare().await {
-            Ok((prompt, params, marks)) => match place.submit(prompt, params) {
+        let mut marks = self.reply.marks.clone();
+        let outcome = match self.prepare(&mut marks).await {
+            Ok((prompt, params)) => match place.submit(prompt, params) {
                 Ok(generation) => self.release(self.collect(generation, marks, &writer).await).await,
                 Err(error) => failed(error.to_string(), marks),
             },
-            Err(error) => failed(error.to_string(), Vec::new()),
+            Err(error) => failed(error.to_string(), marks),
         };
         let outcome = Outcome { marks: without_doubles(outcome.marks), ..outcome };
         self.commit(&outcome, &writer).await;
@@ -47,22 +46,23 @@ impl Turn {
     }
 
     /// History, then `on_prompt`, then the chat template, with the oldest turns left out until it fits.
-    async fn prepare(&self) -> Result<(Prompt, SamplingParams, Vec<Mark>), ChatError> {
+    async fn prepare(&self, marks: &mut Vec<Mark>) -> Result<(Prompt, SamplingParams), ChatError> {
         let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
         let draft = Draft {
             messages: prompt::messages(&self.chat.config, branch, self.reply.id),
             params: self.chat.generation.clone(),
         };
-        let (draft, marks) = self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
+        let (draft, skipped) =
+            self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
+        marks.extend(skipped);
         let model = self.chat.engine.model()?;
         let Draft { messages, params } = draft;
         let max_tokens = params.max_tokens;
         let prompt = tokio::task::spawn_blocking(move || model.prepare(&messages, max_tokens))
             .await
             .map_err(|_| ChatError::Panicked)??;
-        let left_out = (prompt.left_out > 0).then(|| left_out(prompt.left_out));
-        let marks = self.reply.marks.iter().cloned().chain(marks).chain(left_out).collect();
-        Ok((prompt, params, marks))
+        marks.extend((prompt.left_out > 0).then(|| left_out(prompt.left_out)));
+        Ok((prompt, params))
     }
 
     /// Follows the engine to the end of the reply. Unless a plugin holds it, text is published as it comes and
@@ -71,9 +71,7 @@ impl Turn {
         let hold = self.plugins.holds_reply();
         let mut outcome = unfinished(marks);
         let mut stopping = self.chat.stopping.subscribe();
-        let mut checkpoint = interval_at(Instant::now() + CHECKPOINT_EVERY, CHECKPOINT_EVERY);
-        checkpoint.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut unsaved = false;
+        let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
         loop {
             tokio::select! {
                 event = generation.next() => match event {
@@ -87,8 +85,8 @@ impl Turn {
                             writer.wait_for("Writing. A plugin checks the reply before it is shown.".into());
                         } else {
                             writer.push(&text);
-                            unsaved = true;
                         }
+                        checkpoints.changed();
                     }
                     Event::Finished(end) => {
                         outcome.status = match end.reason {
@@ -108,13 +106,7 @@ impl Turn {
                     }
                 },
                 () = writer.stopped() => generation.cancel(),
-                _ = checkpoint.tick(), if unsaved => {
-                    unsaved = false;
-                    if let Err(error) = self.chat.store.checkpoint(self.reply.id, &outcome.content).await {
-                        tracing::warn!(reply = %self.reply.id, %error, "a checkpoint failed");
-                        unsaved = true;
-                    }
-                }
+                Deleted = checkpoints.keep(if hold { "" } else { &outcome.content }) => generation.cancel(),
                 () = told_to_stop(&mut stopping) => {
                     outcome.status = MessageStatus::Interrupted;
                     return outcome;
@@ -175,7 +167,8 @@ async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
     }
 }
 
-fn failed(sentence: String, marks: Vec<Mark>) -> Outcome {
+/// A reply that ends with a sentence in place of text.
+pub(super) fn failed(sentence: String, marks: Vec<Mark>) -> Outcome {
     Outcome { error: Some(sentence), ..unfinished(marks) }
 }
 
@@ -196,7 +189,7 @@ fn unfinished(marks: Vec<Mark>) -> Outcome {
 /// One request runs while others wait, so as many come before it as its place in line says.
 fn waiting(position: usize) -> String {
     match position {
-        1 => "Waiting: 1 request before yours.".into(),
+        1 => "Yours is next.".into(),
         n => format!("Waiting: {n} requests before yours."),
     }
 }

@@ -14,7 +14,7 @@ impl ConfigError {
     }
 
     /// Puts figment's first error into a sentence.
-    pub(super) fn from_figment(figment: &Figment, error: figment::Error) -> Self {
+    pub fn from_figment(figment: &Figment, error: figment::Error) -> Self {
         let path = error.path.iter().rev().cloned().collect::<Vec<_>>().join(".");
         let metadata = error.metadata.clone().or_else(|| figment.find_metadata(&path).cloned());
         let place = place(metadata.as_ref());
@@ -52,7 +52,11 @@ pub(super) fn out_of_range(figment: &Figment, table: &str, key: &str, why: &str)
 }
 
 /// Refuses a table or key that nobody reads: it would otherwise be ignored without a word.
-pub(super) fn check_top_level(figment: &Figment, known: &[&str]) -> Result<(), ConfigError> {
+pub(super) fn check_top_level(figment: &Figment, ours: &[&str], known: &[&str]) -> Result<(), ConfigError> {
+    // A table without a profile before its name is taken for a profile of that name.
+    if let Some(table) = figment.profiles().find(|profile| ours.contains(&profile.as_str().as_str())) {
+        return Err(ConfigError(format!("Rocket.toml: write [default.{table}] in place of [{table}].")));
+    }
     let Ok(Value::Dict(_, dict)) = figment.find_value("") else { return Ok(()) };
     match dict.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => {

@@ -70,6 +70,7 @@ const ROCKET_KEYS: &[&str] = &[
     "shutdown",
     "databases",
     "template_dir",
+    "config",
     "profile",
 ];
 
@@ -79,7 +80,7 @@ const OUR_KEYS: &[&str] = &["data_dir", "llm", "generation", "chat", "accounts",
 impl Config {
     /// Reads and checks every table; the error names file, key, what is allowed and the nearest right key.
     pub fn extract(figment: &Figment) -> Result<Self, ConfigError> {
-        error::check_top_level(figment, &[OUR_KEYS, ROCKET_KEYS].concat())?;
+        error::check_top_level(figment, OUR_KEYS, &[OUR_KEYS, ROCKET_KEYS].concat())?;
         let config = Self {
             server: read(figment, None)?,
             llm: read(figment, Some("llm"))?,

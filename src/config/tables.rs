@@ -247,7 +247,7 @@ impl Default for PluginsConfig {
         Self {
             dir: "plugins".into(),
             disabled: Vec::new(),
-            deadline_ms: 200,
+            deadline_ms: 1_000,
             max_operations: 5_000_000,
             max_call_levels: 32,
             max_string_bytes: 4 << 20,

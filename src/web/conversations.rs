@@ -81,10 +81,10 @@ async fn delete(
     chat: &State<Chat>,
 ) -> Result<Either<Pushed, Template>, WebError> {
     let neighbour = chat.delete(&user, id).await?;
-    match htmx.open.filter(|open| *open != id) {
+    let conversations = chat.conversations(&user).await?;
+    match conversations.iter().find(|open| htmx.open == Some(open.id)) {
         Some(open) => {
-            let open = chat.conversation(&user, open).await?;
-            let sidebar = SidebarView::load(chat, &user, Some(&open)).await?;
+            let sidebar = SidebarView::load(chat, &user, Some(open)).await?;
             Ok(Either::Right(Template::render("partials/sidebar", sidebar)))
         }
         None => Ok(Either::Left(navigate(chat, &user, neighbour).await?)),

@@ -110,7 +110,7 @@ impl<'r> Responder<'r, 'static> for Answer {
             response.raw_header("HX-Retarget", "#alert").raw_header("HX-Reswap", "innerHTML");
         } else {
             let title = status.reason_lossy();
-            let page = Template::render("error", context! { status: status.code, title, sentence });
+            let page = Template::render("error", context! { status: status.code, title, sentence, plugin });
             response.merge(page.respond_to(request)?);
         }
         if let Some(seconds) = retry_after {

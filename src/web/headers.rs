@@ -1,7 +1,7 @@
 //! Headers that every answer carries.
 
 use rocket::fairing::{Fairing, Info, Kind};
-use rocket::http::{ContentType, Header};
+use rocket::http::{ContentType, Header, Status};
 use rocket::{Request, Response, async_trait};
 
 /// What a page may load and where it may send: itself, and nothing inline.
@@ -23,7 +23,7 @@ impl Fairing for SecurityHeaders {
         response.set_header(Header::new("Referrer-Policy", "same-origin"));
         response.set_header(Header::new("Cross-Origin-Opener-Policy", "same-origin"));
         response.set_header(Header::new("Cross-Origin-Resource-Policy", "same-origin"));
-        response.set_header(Header::new("Cache-Control", cache_control(request)));
+        response.set_header(Header::new("Cache-Control", cache_control(request, response)));
         if response.content_type() == Some(ContentType::EventStream) {
             // Asks a reverse proxy to pass each event on at once.
             response.set_header(Header::new("X-Accel-Buffering", "no"));
@@ -32,8 +32,9 @@ impl Fairing for SecurityHeaders {
 }
 
 /// Static files are asked for with the hash of their content and never change under one address.
-fn cache_control(request: &Request<'_>) -> &'static str {
-    let is_versioned = request.uri().query().is_some_and(|query| query.starts_with("v="));
+fn cache_control(request: &Request<'_>, response: &Response<'_>) -> &'static str {
+    let is_versioned =
+        response.status() == Status::Ok && request.uri().query().is_some_and(|query| query.starts_with("v="));
     match request.uri().path().starts_with("/static/") {
         true if is_versioned => "public, max-age=31536000, immutable",
         true => "no-cache",

@@ -1,7 +1,8 @@
 //! Rocket: guards, pages, event streams, errors.
 //!
 //! Invariants: a handler parses, calls one service method and renders; permission is in its parameter types; no
-//! GET changes anything; a stream only shows what the server writes anyway.
+//! GET changes anything, but for `/`, which makes the first conversation; a stream only shows what the server
+//! writes anyway.
 
 mod conversations;
 mod csrf;
@@ -18,7 +19,7 @@ mod views;
 
 use rocket::Route;
 use rocket::fairing::AdHoc;
-use rocket::fs::FileServer;
+use rocket::fs::{FileServer, Options};
 
 /// Attaches pages, streams, templates and the fairings that guard them. Expects `Chat` and `Accounts` to be managed.
 pub fn stage() -> AdHoc {
@@ -27,7 +28,7 @@ pub fn stage() -> AdHoc {
             .attach(csrf::SameSiteOnly)
             .attach(headers::SecurityHeaders)
             .attach(pages::templates())
-            .mount("/static", FileServer::from("static"))
+            .mount("/static", FileServer::new("static", Options::Missing))
             .mount("/", routes())
             .register("/", error::catchers())
     })

@@ -22,9 +22,11 @@ impl NextPath {
 
     /// The path that was asked for.
     pub fn of(uri: &Origin<'_>) -> Self {
-        match uri.path().as_str() {
-            "/login" | "/register" | "/logout" => Self::default(),
-            _ => Self(uri.to_string()),
+        let path = uri.path();
+        match path.segments().collect::<Vec<_>>()[..] {
+            // The only page besides `/`: everything else below it is a part of one.
+            ["c", _] => Self(path.to_string()),
+            _ => Self::default(),
         }
     }
 
@@ -57,16 +59,22 @@ mod tests {
 
     #[test]
     fn a_path_never_leads_to_another_site() {
-        for foreign in
-            ["//evil.example", "/\\evil.example", "https://evil.example/", "evil", "", "/login?next=/"]
-        {
+        for foreign in [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example/",
+            "evil",
+            "",
+            "/login?next=/",
+            "/c/1/messages/2/events",
+        ] {
             assert_eq!(NextPath::parse(foreign), NextPath::default(), "{foreign} passed");
         }
-        assert_eq!(NextPath::parse("/c/1?x=2").to_string(), "/c/1?x=2");
+        assert_eq!(NextPath::parse("/c/1?x=2").to_string(), "/c/1");
     }
 
     #[test]
     fn the_sign_in_page_gets_the_path_encoded() {
-        assert_eq!(NextPath::parse("/c/1?x=2&y").login(), "/login?next=%2Fc%2F1%3Fx%3D2%26y");
+        assert_eq!(NextPath::parse("/c/1").login(), "/login?next=%2Fc%2F1");
     }
 }

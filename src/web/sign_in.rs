@@ -1,9 +1,11 @@
 //! Pages of signing in and out. They are plain forms and work without JavaScript.
 
+use std::time::Duration;
+
 use rocket::form::{Form, FromForm};
 use rocket::http::{CookieJar, Status};
-use rocket::response::Redirect;
-use rocket::{Either, State, get, post, routes};
+use rocket::response::{self, Redirect, Responder};
+use rocket::{Either, Request, Response, State, get, post, routes};
 use rocket_dyn_templates::{Template, context};
 
 use super::error::WebError;
@@ -27,7 +29,24 @@ struct Credentials<'r> {
 }
 
 /// Onwards, or the page again with a sentence in place.
-type Answer = Either<Redirect, (Status, Template)>;
+type Answer = Either<Redirect, Page>;
+
+/// A page with its form, and why the form came back.
+struct Page(Template, Option<Refusal>);
+
+impl<'r> Responder<'r, 'static> for Page {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let Self(template, refusal) = self;
+        let mut response = Response::build_from(template.respond_to(request)?);
+        if let Some(refusal) = refusal {
+            response.status(refusal.status);
+            if let Some(wait) = refusal.retry_after {
+                response.raw_header("Retry-After", wait.as_secs().to_string());
+            }
+        }
+        response.ok()
+    }
+}
 
 #[get("/login?<next>")]
 async fn login_page(
@@ -58,7 +77,7 @@ async fn login(
             remember(cookies, id, accounts);
             Ok(Either::Left(Redirect::to(next.to_string())))
         }
-        Err(error) => login_form(accounts, form.username, &next, Some(refusal(error)?)).await,
+        Err(error) => login_form(accounts, form.username, &next, Some(error.try_into()?)).await,
     }
 }
 
@@ -87,7 +106,7 @@ async fn register(
             remember(cookies, accounts.start_sign_in(&user).await?, accounts);
             Ok(Either::Left(Redirect::to(next.to_string())))
         }
-        Err(error) => register_form(accounts, form.username, &next, Some(refusal(error)?)).await,
+        Err(error) => register_form(accounts, form.username, &next, Some(error.try_into()?)).await,
     }
 }
 
@@ -101,45 +120,55 @@ async fn logout(cookies: &CookieJar<'_>, accounts: &State<Accounts>) -> Result<R
     Ok(Redirect::to("/login"))
 }
 
-/// The status and sentence of what the person can mend; what only the operator can mend is an error page.
-fn refusal(error: AccountError) -> Result<(Status, String), WebError> {
-    let status = match error {
-        AccountError::TooManyAttempts { .. } => Status::TooManyRequests,
-        AccountError::RegistrationClosed => Status::Forbidden,
-        AccountError::Store(_) | AccountError::Hash(_) => return Err(error.into()),
-        _ => Status::UnprocessableEntity,
-    };
-    Ok((status, error.to_string()))
+/// Why a form comes back.
+struct Refusal {
+    status: Status,
+    sentence: String,
+    retry_after: Option<Duration>,
+}
+
+impl TryFrom<AccountError> for Refusal {
+    type Error = WebError;
+
+    /// What the person can mend stands in the form; what only the operator can mend is an error page.
+    fn try_from(error: AccountError) -> Result<Self, WebError> {
+        let (status, retry_after) = match &error {
+            AccountError::TooManyAttempts { retry_after } => (Status::TooManyRequests, Some(*retry_after)),
+            AccountError::RegistrationClosed => (Status::Forbidden, None),
+            AccountError::Store(_) | AccountError::Hash(_) => return Err(error.into()),
+            _ => (Status::UnprocessableEntity, None),
+        };
+        Ok(Self { status, sentence: error.to_string(), retry_after })
+    }
 }
 
 async fn login_form(
     accounts: &Accounts,
     username: &str,
     next: &NextPath,
-    refusal: Option<(Status, String)>,
+    refusal: Option<Refusal>,
 ) -> Result<Answer, WebError> {
-    let (status, error) = refusal.unzip();
+    let error = refusal.as_ref().map(|refusal| &refusal.sentence);
     let form = context! { username, next: next.to_string(), error };
     let can_register = accounts.takes_newcomers().await?;
     let page = Template::render("login", context! { form, can_register });
-    Ok(Either::Right((status.unwrap_or(Status::Ok), page)))
+    Ok(Either::Right(Page(page, refusal)))
 }
 
 async fn register_form(
     accounts: &Accounts,
     username: &str,
     next: &NextPath,
-    refusal: Option<(Status, String)>,
+    refusal: Option<Refusal>,
 ) -> Result<Answer, WebError> {
     if !accounts.takes_newcomers().await? {
-        let closed =
-            refusal.unwrap_or_else(|| (Status::Forbidden, AccountError::RegistrationClosed.to_string()));
+        let closed = Refusal::try_from(AccountError::RegistrationClosed)?;
         return login_form(accounts, username, next, Some(closed)).await;
     }
-    let (status, error) = refusal.unzip();
+    let error = refusal.as_ref().map(|refusal| &refusal.sentence);
     let form = context! { username, next: next.to_string(), error };
     let first_account = accounts.is_empty().await?;
     let min_password_chars = accounts.config().min_password_chars;
     let page = Template::render("register", context! { form, first_account, min_password_chars });
-    Ok(Either::Right((status.unwrap_or(Status::Ok), page)))
+    Ok(Either::Right(Page(page, refusal)))
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::chat::{Chat, ChatError};
-use crate::domain::{Conversation, Mark, Message, MessageStatus, Role, User, UserRole};
+use crate::domain::{Conversation, FinishReason, Mark, Message, MessageStatus, Role, User, UserRole};
 use crate::engine::EngineState;
 use crate::store::Turn;
 
@@ -101,7 +101,6 @@ pub struct ChatView {
     id: String,
     title: String,
     greeting: String,
-    live: bool,
     max_message_chars: usize,
     messages: Vec<MessageView>,
 }
@@ -112,7 +111,6 @@ impl ChatView {
             id: conversation.id.to_string(),
             title: conversation.title.to_string(),
             greeting: chat.config().greeting.clone(),
-            live: messages.iter().any(|message| message.status == MessageStatus::Generating),
             max_message_chars: chat.config().max_message_chars,
             messages: messages.into_iter().map(MessageView::from).collect(),
         }
@@ -146,7 +144,9 @@ impl From<Message> for MessageView {
             finish_reason: message.finish_reason.map(|reason| reason.as_str()),
             error: message.error,
             marks: message.marks,
-            can_retry: message.role == Role::Assistant && !live,
+            can_retry: message.role == Role::Assistant
+                && !live
+                && message.finish_reason != Some(FinishReason::Plugin),
         }
     }
 }

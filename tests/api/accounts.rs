@@ -184,6 +184,7 @@ async fn guessing_passwords_is_slowed_down() {
     }
 
     assert_eq!(statuses, [422, 422, 422, 429, 429]);
+    assert!(guess.sign_in().await.headers().contains_key("retry-after"));
     assert_eq!(ada.get("/").await.status(), 303, "who is signed in stays so");
 }
 

@@ -64,6 +64,20 @@ fn a_misspelled_table_is_named_with_the_right_one() {
 }
 
 #[test]
+fn what_would_be_ignored_or_replaced_stops_the_start() {
+    let bare = complaint("[llm]\nqueue_size = 3\n", &[]);
+    let database = complaint(&format!("{ECHO}[default.databases.fireside]\nurl = 42\n"), &[]);
+    let key = complaint(&format!("[default]\nsecret_key = \"short\"\n{ECHO}"), &[]);
+
+    assert_eq!(bare, "fireside: Rocket.toml: write [default.llm] in place of [llm].\n");
+    assert!(
+        database.contains("[default.databases.fireside] url: ") && database.contains("a string"),
+        "{database}"
+    );
+    assert!(key.contains("secret_key"), "{key}");
+}
+
+#[test]
 fn a_wrong_type_and_a_wrong_range_say_what_is_allowed() {
     let kind = complaint(&format!("{ECHO}[default.generation]\ntop_k = \"many\"\n"), &[]);
     let range = complaint(&format!("{ECHO}[default.generation]\ntop_p = 1.5\n"), &[]);

@@ -183,6 +183,12 @@ async fn a_plugin_answers_in_the_models_place() {
     assert!(body.contains("pong") && !body.contains("/events"), "{body}");
     let page = ada.page(&format!("/c/{conversation}")).await;
     assert!(page.contains("ping") && page.contains("pong"));
+    // What a plugin kept from the model does not reach it by Retry.
+    let reply = body.split("id=\"message-").nth(2).unwrap().split('"').next().unwrap();
+    let path = format!("/c/{conversation}/messages/{reply}/regenerate");
+    let refused = ada.htmx(Method::POST, &path).send().await.unwrap();
+    assert_eq!(refused.status(), 422);
+    assert!(!page.contains("regenerate"), "no Retry is offered");
 }
 
 #[tokio::test]

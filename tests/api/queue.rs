@@ -62,7 +62,7 @@ async fn who_waits_sees_the_position() {
     let status = bob.follow(&waiting, 0).await.next().await.unwrap();
     stop(&ada, &running).await;
 
-    assert_eq!((status.name.as_str(), status.data.as_str()), ("status", "Waiting: 1 request before yours."));
+    assert_eq!((status.name.as_str(), status.data.as_str()), ("status", "Yours is next."));
     assert_eq!(bob.read(&waiting).await, "hello");
 }
 

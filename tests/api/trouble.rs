@@ -61,6 +61,78 @@ async fn a_deleted_conversation_takes_its_running_reply_along() {
 }
 
 #[tokio::test]
+async fn a_second_server_on_the_same_folder_does_not_start_and_harms_nothing() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let script = serde_json::json!({ "pieces": ["word "], "repeat": 100, "delay_ms": 10 }).to_string();
+    let reply = ada.send(&conversation, &script).await;
+    ada.follow(&reply, 0).await.first_text().await;
+
+    let second = app.home.command(&[]);
+
+    assert_eq!(second.status.code(), Some(1));
+    assert!(String::from_utf8(second.stderr).unwrap().contains("Another Fireside is running"));
+    assert_eq!(ada.read(&reply).await.trim_end(), "word ".repeat(100).trim_end());
+    assert!(!ada.bubble(&reply).await.contains("interrupted"));
+}
+
+#[tokio::test]
+async fn a_reply_whose_account_is_deleted_gives_its_place_back() {
+    let app = TestApp::start("[default.llm]\nbackend = \"echo\"\nqueue_size = 1\nmax_per_user = 1\n").await;
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let script = serde_json::json!({ "pieces": ["word "], "repeat": 10_000, "delay_ms": 5 }).to_string();
+    let reply = ada.send(&ada.new_conversation().await, &script).await;
+    let mut events = ada.follow(&reply, 0).await;
+    events.first_text().await;
+
+    assert!(app.home.command(&["user", "delete", "ada"]).status.success());
+    assert_eq!(events.rest().await.1.last().unwrap().name, "done");
+
+    assert_eq!(bob.ask(&bob.new_conversation().await, "my turn").await, "my turn");
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_while_the_database_is_locked() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let file = app.home.path().join("data/fireside.db");
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let script = serde_json::json!({ "pieces": ["word "], "repeat": 10_000, "delay_ms": 5 }).to_string();
+    let reply = ada.send(&conversation, &script).await;
+    let mut events = ada.follow(&reply, 0).await;
+    events.first_text().await;
+
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let locked = std::time::Instant::now();
+    let mut longest = std::time::Duration::ZERO;
+    while locked.elapsed().as_secs() < 3 {
+        let before = std::time::Instant::now();
+        events.next().await.unwrap();
+        longest = longest.max(before.elapsed());
+    }
+    let path = format!("/c/{conversation}/messages/{}/stop", reply.id);
+    ada.htmx(reqwest::Method::POST, &path).send().await.unwrap();
+    other.execute("ROLLBACK").await.unwrap();
+
+    assert!(longest.as_secs() < 2, "viewers stood still for {longest:?}");
+    assert_eq!(events.rest().await.1.last().unwrap().name, "done");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_not_kept_by_a_browser() {
+    let app = TestApp::start(ECHO).await;
+    let cache = async |path: &str| {
+        let answer = reqwest::get(format!("{}{path}", app.url)).await.unwrap();
+        answer.headers()["cache-control"].to_str().unwrap().to_owned()
+    };
+
+    assert_eq!(cache("/static/nope.js?v=1").await, "no-cache");
+    assert!(cache("/static/app.js?v=1").await.contains("immutable"));
+}
+
+#[tokio::test]
 async fn operations_answer_without_a_sign_in() {
     let app = TestApp::start(ECHO).await;
 

@@ -98,7 +98,9 @@ async fn redact_removes_addresses_and_card_numbers_and_nothing_else() {
 
 #[tokio::test]
 async fn redact_passes_a_long_table_of_numbers() {
-    let set = Folder::new().with("redact.rhai", REDACT).set().await;
+    let mut folder = Folder::new().with("redact.rhai", REDACT);
+    folder.config.deadline_ms = 20_000; // What counts is that it passes, also on a busy machine.
+    let set = folder.set().await;
     let table: String = (0..10_000).map(|n| format!("{} ", 10 + n % 90)).collect();
 
     assert_eq!(rewritten(&set, &table).await, table);
