@@ -73,7 +73,8 @@ MODEL_FILE='SmolLM2-135M-Instruct.Q4_1.gguf'
 MODEL_SHA256='b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53'
 OTHER_WAYS='put any GGUF file into models/, or name one in Rocket.toml ([default.llm] model) or in CHAT_MODEL_GGUF'
 
-# Fetches the default model into models/default/, where it gives way to any other. What a broken attempt left is thrown away, never used.
+# Fetches the default model into models/default/, where it gives way to any other. What a broken attempt left is thrown
+# away, never used.
 fetch_model() {
     [ ! -f "models/default/$MODEL_FILE" ] || return 0
     local missing=() part=models/default/.fetching
