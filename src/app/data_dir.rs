@@ -49,7 +49,7 @@ fn is_key(text: &str) -> bool {
 /// The file appears under its name only when all of it is on disk.
 fn make_key(path: &Path) -> io::Result<String> {
     let mut bytes = [0_u8; KEY_BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    getrandom::fill(&mut bytes)?;
     let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let part = path.with_extension("key.part");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
