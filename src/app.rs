@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::accounts::Accounts;
 use crate::chat::Chat;
 use crate::config::{Config, ConfigError};
-use crate::engine::{Engine, EngineError, EngineState};
+use crate::engine::{Engine, EngineError, EngineOptions, EngineState};
 use crate::plugins::Plugins;
 use crate::store::{Database, Store, StoreError, sqlite_url};
 use crate::web;
@@ -30,8 +30,8 @@ const SAVE_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long the database gets to close.
 const CLOSE_WITHIN: Duration = Duration::from_millis(300);
 
-/// How long the model's thread gets to end its step.
-const ENGINE_WITHIN: Duration = Duration::from_millis(700);
+/// How long the model's thread gets to end its step and to save what is in its memory.
+const ENGINE_WITHIN: Duration = Duration::from_secs(4);
 
 /// Why the server did not start, or ended: one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,11 @@ pub async fn serve(figment: Figment) -> Result<(), AppError> {
     data_dir::make(&config.server.data_dir)?;
     let _lock = data_dir::lock(&config.server.data_dir)?;
     let figment = with_derived(figment, &config)?;
-    let engine = Engine::start(config.llm.clone())?;
+    let options = EngineOptions {
+        system_prompt: config.chat.system_prompt.clone(),
+        kv_dir: Some(config.server.data_dir.join("kv")),
+    };
+    let engine = Engine::start(config.llm.clone(), options)?;
     let rocket = rocket(figment, config, engine.clone()).ignite().await.map_err(rocket_error)?;
     stop_on_signal_or_failure(&rocket, &engine)?;
     let store = rocket.state::<Store>().cloned();

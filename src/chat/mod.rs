@@ -140,6 +140,7 @@ impl Chat {
         for message in messages.iter().filter(|message| message.status == MessageStatus::Generating) {
             self.live.stop(message.id);
         }
+        self.engine.forget(id);
         let mut rest = self.conversations(user).await?;
         match rest.len() {
             0 => Ok(self.store.create_conversation(user.id).await?),

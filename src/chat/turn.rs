@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::checkpoints::{Checkpoints, Deleted};
 use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
-use crate::engine::{Event, Generation, Place, Prompt};
+use crate::engine::{Event, Generation, Place, Prompt, Task};
 use crate::plugins::{Context, Draft, PluginSet};
 use crate::store::Outcome;
 
@@ -31,7 +31,7 @@ impl ReplyTask {
     pub(super) async fn run(self, place: Place, writer: LiveWriter) {
         let mut marks = self.reply.marks.clone();
         let outcome = match self.prepare(&mut marks).await {
-            Ok((prompt, params)) => match place.submit(prompt, params) {
+            Ok((prompt, params)) => match place.submit(prompt, self.task(params)) {
                 Ok(generation) => self.release(self.collect(generation, marks, &writer).await).await,
                 Err(error) => failed(error.to_string(), marks),
             },
@@ -65,6 +65,15 @@ impl ReplyTask {
         Ok((prompt, params))
     }
 
+    /// A reply that a plugin may still change is kept nowhere before it did.
+    fn task(&self, params: SamplingParams) -> Task {
+        Task {
+            conversation: Some(self.reply.conversation_id),
+            keep_reply: !self.plugins.holds_reply(),
+            ..Task::from(params)
+        }
+    }
+
     /// Follows the engine to the end of the reply. Unless a plugin holds it, text is published as it comes and
     /// stored at every checkpoint.
     async fn collect(&self, mut generation: Generation, marks: Vec<Mark>, writer: &LiveWriter) -> Outcome {
@@ -75,7 +84,7 @@ impl ReplyTask {
         loop {
             tokio::select! {
                 event = generation.next() => match event {
-                    Event::Queued { position } => writer.wait_for(waiting(position)),
+                    Event::Queued { position, wait } => writer.wait_for(waiting(position, wait)),
                     Event::Prefill { done, total } => {
                         writer.wait_for(format!("Reading the prompt: {} %.", 100 * done / total.max(1)));
                     }
@@ -186,11 +195,16 @@ fn unfinished(marks: Vec<Mark>) -> Outcome {
     }
 }
 
-/// One request runs while others wait, so as many come before it as its place in line says.
-fn waiting(position: usize) -> String {
-    match position {
-        1 => "Yours is next.".into(),
-        n => format!("Waiting: {n} requests before yours."),
+fn waiting(position: usize, wait: Option<Duration>) -> String {
+    let place = match position {
+        1 => "Yours is next".into(),
+        n => format!("Waiting: number {n} in line"),
+    };
+    match wait.map(|wait| wait.as_secs_f64().round() as u64) {
+        None => format!("{place}."),
+        Some(0..=1) => format!("{place}, in a moment."),
+        Some(seconds @ 2..=90) => format!("{place}, in about {seconds} seconds."),
+        Some(seconds) => format!("{place}, in about {} minutes.", seconds.div_ceil(60)),
     }
 }
 

@@ -64,12 +64,26 @@ pub struct LlmConfig {
     pub model: PathBuf,
     /// Context of one conversation, in tokens; 0 = what the model was trained with, at most 8192.
     pub n_ctx: u32,
-    /// Prompt tokens that are handed to the model at once.
+    /// Requests that are answered at the same time.
+    pub n_parallel: u32,
+    /// Tokens of all conversations in the model's memory; 0 = `n_ctx` × `n_parallel`, at most 16384, at least `n_ctx`.
+    pub kv_tokens: u32,
+    /// Prompt tokens that are read in one step; 0 = 64 on a CPU, 512 on a GPU.
     pub n_batch: u32,
-    /// Prompt tokens that the model computes at once.
+    /// Of these, tokens that are computed at once; 0 = all.
     pub n_ubatch: u32,
-    /// Threads that compute; 0 = one for each physical core.
+    /// Longest time that a running reply stands still while others' prompts are read, in milliseconds.
+    pub max_stall_ms: u64,
+    /// Make every reply independent of what else runs and of what is still in memory, one request at a time.
+    pub deterministic: bool,
+    /// Memory for conversations that left the model's own, in MiB; 0 = none.
+    pub kv_ram_mib: u64,
+    /// Disk space for conversations, below `data_dir`, in MiB; 0 = none.
+    pub kv_disk_mib: u64,
+    /// Threads that compute a reply; 0 = one for each physical core.
     pub n_threads: u32,
+    /// Threads that read a prompt; 0 = as many as `n_threads`.
+    pub n_threads_batch: u32,
     /// Layers on the GPU, where a GPU backend is built in.
     pub n_gpu_layers: u32,
     /// Flash attention.
@@ -94,9 +108,16 @@ impl Default for LlmConfig {
             backend: Backend::Llama,
             model: PathBuf::new(),
             n_ctx: 0,
-            n_batch: 512,
-            n_ubatch: 512,
+            n_parallel: 8,
+            kv_tokens: 0,
+            n_batch: 0,
+            n_ubatch: 0,
+            max_stall_ms: 300,
+            deterministic: false,
+            kv_ram_mib: 1024,
+            kv_disk_mib: 2048,
             n_threads: 0,
+            n_threads_batch: 0,
             n_gpu_layers: 0,
             flash_attn: FlashAttention::Auto,
             cache_type_k: CacheType::F16,
@@ -110,13 +131,28 @@ impl Default for LlmConfig {
 }
 
 impl LlmConfig {
+    /// Most requests at the same time: llama.cpp knows 256 sequences, and each request may leave one behind.
+    pub const MAX_PARALLEL: u32 = 64;
+
     pub(super) fn check(&self) -> Result<(), Wrong> {
         if self.n_ctx != 0 {
             within("n_ctx", self.n_ctx, 256, 1_048_576)?;
         }
-        within("n_batch", self.n_batch, 32, 16_384)?;
-        within("n_ubatch", self.n_ubatch, 32, self.n_batch)?;
+        within("n_parallel", self.n_parallel, 1, Self::MAX_PARALLEL)?;
+        if self.kv_tokens != 0 {
+            within("kv_tokens", self.kv_tokens, self.n_ctx.max(256), 1 << 24)?;
+        }
+        if self.n_batch != 0 {
+            within("n_batch", self.n_batch, 32, 16_384)?;
+        }
+        if self.n_ubatch != 0 {
+            within("n_ubatch", self.n_ubatch, 32, if self.n_batch == 0 { 16_384 } else { self.n_batch })?;
+        }
+        within("max_stall_ms", self.max_stall_ms, 10, 60_000)?;
+        within("kv_ram_mib", self.kv_ram_mib, 0, 1 << 24)?;
+        within("kv_disk_mib", self.kv_disk_mib, 0, 1 << 24)?;
         within("n_threads", self.n_threads, 0, 512)?;
+        within("n_threads_batch", self.n_threads_batch, 0, 512)?;
         within("n_gpu_layers", self.n_gpu_layers, 0, 10_000)?;
         if self.flash_attn == FlashAttention::Off
             && matches!(self.cache_type_v, CacheType::Q8_0 | CacheType::Q4_0)

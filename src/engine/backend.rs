@@ -1,55 +1,88 @@
 use std::time::Instant;
 
 use super::prompt::Prompt;
-use crate::domain::{SamplingParams, UserId};
+use super::task::Task;
+use crate::domain::{ConversationId, UserId};
 
-/// A request as the model sees it.
+/// A request as the model sees it. Its numbers have been checked.
 pub(super) struct Request {
     /// Who asked; what one person's request left in memory is never used for another's.
     pub(super) user: UserId,
     pub(super) prompt: Prompt,
-    /// Checked.
-    pub(super) params: SamplingParams,
+    /// Tokens at the beginning of the prompt that are the operator's; they alone may be shared between people.
+    pub(super) shared: usize,
+    pub(super) task: Task,
     /// The seed to use; never `u32::MAX`, which llama.cpp takes for "random".
     pub(super) seed: u32,
 }
 
-/// What the worker drives: something that turns a prompt into tokens, one step at a time.
+impl Request {
+    /// Tokens that prompt and reply may have together, in a context of `n_ctx`.
+    pub(super) fn longest(&self, n_ctx: usize) -> usize {
+        (self.prompt.token_count() + self.task.params.max_tokens as usize).min(n_ctx)
+    }
+}
+
+/// What the scheduler drives: something that turns prompts into tokens, for many requests at once.
 ///
-/// A step is short (one token, or one piece of a prompt), for cancelling takes effect between steps. An error is a sentence and
-/// ends this request only. Queue, stop strings, UTF-8, `max_tokens` and cancelling lie above this seam.
+/// A request is opened, prefilled piece by piece, then staged, computed and sampled once for each token, and closed. Every call
+/// is short (one piece of a prompt, or one token for each running reply), for cancelling takes effect between calls. An error is a
+/// sentence and ends the requests it was about. Queue, turns, stop strings, UTF-8, `max_tokens` and cancelling lie above
+/// this seam.
 pub(super) trait Backend {
     /// State of one request.
     type Sequence;
 
-    /// Begins a request.
+    /// Most tokens of a prompt that one [`Backend::prefill`] reads.
+    fn piece(&self) -> usize;
+
+    /// Tokens of the prompt that are not in memory now; an estimate.
+    fn missing(&self, request: &Request) -> usize;
+
+    /// Begins a request, with what is in memory of its prompt. Called right before its first piece is read, so that requests that
+    /// came together share what the first of them brought into memory.
     fn open(&mut self, request: &Request) -> Result<Self::Sequence, String>;
 
-    /// Takes a request one step further.
-    fn step(&mut self, sequence: &mut Self::Sequence) -> Result<Step, String>;
+    /// Reads at most `limit` more tokens of the prompt. After the last of them the sequence can be sampled.
+    fn prefill(&mut self, sequence: &mut Self::Sequence, limit: usize) -> Result<Prefill, String>;
+
+    /// Puts the token that was sampled last into the next computation; false when the context is used up.
+    fn stage(&mut self, sequence: &mut Self::Sequence) -> Result<bool, String>;
+
+    /// Computes what was staged, in one go.
+    fn compute(&mut self) -> Result<(), String>;
+
+    /// The next token of a sequence that was computed; appends what it spells to `bytes`.
+    fn sample(&mut self, sequence: &mut Self::Sequence, bytes: &mut Vec<u8>) -> Result<Step, String>;
+
+    /// Ends a request; what it leaves in memory may serve its person's next one.
+    fn close(&mut self, sequence: Self::Sequence);
+
+    /// Drops all that is kept of a conversation; of a reply that runs in it nothing is kept either.
+    fn forget(&mut self, conversation: ConversationId);
+
+    /// Does some of what can wait for a quiet moment; whether there is more.
+    fn tidy(&mut self) -> bool;
 }
 
-/// What one step did.
-#[derive(Debug, PartialEq)]
+/// How far a prompt is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Prefill {
+    /// Tokens in memory now.
+    pub(super) done: usize,
+    /// Of these, tokens that were there when the request was opened.
+    pub(super) reused: usize,
+    /// … and tokens that were read just now.
+    pub(super) read: usize,
+}
+
+/// What sampling brought.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Step {
-    /// A piece of the prompt was read.
-    Prefill {
-        /// Tokens read so far.
-        done: usize,
-        /// Of these, tokens that were in memory already.
-        reused: usize,
-    },
-    /// The model produced a token.
-    Token {
-        /// Its id.
-        id: i32,
-        /// What it spells; not always whole characters, and nothing for a control token.
-        bytes: Vec<u8>,
-    },
+    /// A token; what it spells is not always whole characters, and nothing for a control token.
+    Token(i32),
     /// Nothing can be done before this moment.
     Pause(Instant),
     /// The model ended its turn.
     End,
-    /// The context is used up.
-    Full,
 }

@@ -7,13 +7,16 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::backend::{Backend, Request, Step};
+use super::backend::{Backend, Prefill, Request, Step};
 use super::model::Model;
 use super::prompt::{ChatTemplate, Origin, PromptBuilder, Specials, Tokenizer};
 use crate::config::LlmConfig;
+use crate::domain::ConversationId;
 
 const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: ";
 const N_CTX: u32 = 8192;
+/// Words that are read at once, as many as tokens of a real model on a CPU.
+const PIECE: usize = 64;
 
 /// The echo model's description; an error is a sentence.
 pub(super) fn model(config: &LlmConfig) -> Result<Model, String> {
@@ -27,6 +30,7 @@ pub(super) fn model(config: &LlmConfig) -> Result<Model, String> {
         n_ctx_train: n_ctx,
         n_vocab: i32::MAX.unsigned_abs(),
         size: 0,
+        shared: Vec::new(),
         prompts: PromptBuilder { tokenizer: Box::new(tokenizer), template, n_ctx: n_ctx as usize },
     })
 }
@@ -89,9 +93,11 @@ fn once() -> u32 {
 /// A script being played.
 pub(super) struct Playing {
     script: Script,
-    /// None until the prompt was read.
-    due: Option<Instant>,
+    /// When the next piece may come.
+    due: Instant,
     prompt_tokens: usize,
+    /// Of these, tokens that were read.
+    read: usize,
     played: usize,
 }
 
@@ -116,6 +122,10 @@ impl Script {
         Ok(Self { pieces: pieces.into_iter().map(Piece::Text).collect(), delay_ms: 0, repeat: 1, fail: None })
     }
 
+    fn delay(&self) -> Duration {
+        Duration::from_millis(self.delay_ms.into())
+    }
+
     fn piece(&self, number: usize) -> Option<&[u8]> {
         let round = number.checked_div(self.pieces.len())?;
         let piece = self.pieces.get(number % self.pieces.len()).filter(|_| round < self.repeat as usize)?;
@@ -129,33 +139,57 @@ impl Script {
 impl Backend for Echo {
     type Sequence = Playing;
 
+    fn piece(&self) -> usize {
+        PIECE
+    }
+
+    fn missing(&self, request: &Request) -> usize {
+        request.prompt.token_count()
+    }
+
     fn open(&mut self, request: &Request) -> Result<Playing, String> {
         let segments = request.prompt.segments.iter();
         let message = segments.rev().find(|segment| segment.origin == Origin::User);
         let script = Script::of(message.map_or("", |segment| segment.text.as_str()))?;
-        Ok(Playing { script, due: None, prompt_tokens: request.prompt.token_count(), played: 0 })
+        let prompt_tokens = request.prompt.token_count();
+        Ok(Playing { script, due: Instant::now(), prompt_tokens, read: 0, played: 0 })
     }
 
-    fn step(&mut self, playing: &mut Playing) -> Result<Step, String> {
-        let delay = Duration::from_millis(playing.script.delay_ms.into());
-        let now = Instant::now();
-        let Some(due) = playing.due else {
-            playing.due = Some(now + delay);
-            return Ok(Step::Prefill { done: playing.prompt_tokens, reused: 0 });
-        };
-        let Some(bytes) = playing.script.piece(playing.played) else {
+    fn prefill(&mut self, playing: &mut Playing, limit: usize) -> Result<Prefill, String> {
+        let read = limit.min(playing.prompt_tokens - playing.read);
+        playing.read += read;
+        playing.due = Instant::now() + playing.script.delay();
+        Ok(Prefill { done: playing.read, reused: 0, read })
+    }
+
+    fn stage(&mut self, playing: &mut Playing) -> Result<bool, String> {
+        Ok(playing.prompt_tokens + playing.played < self.n_ctx)
+    }
+
+    fn compute(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn sample(&mut self, playing: &mut Playing, bytes: &mut Vec<u8>) -> Result<Step, String> {
+        let Some(piece) = playing.script.piece(playing.played) else {
             return playing.script.fail.clone().map_or(Ok(Step::End), Err);
         };
-        if due > now {
-            return Ok(Step::Pause(due));
+        if playing.due > Instant::now() {
+            return Ok(Step::Pause(playing.due));
         }
-        if playing.prompt_tokens + playing.played >= self.n_ctx {
-            return Ok(Step::Full);
-        }
+        bytes.extend_from_slice(piece);
         let id = i32::try_from(playing.played).unwrap_or(i32::MAX);
         playing.played += 1;
-        playing.due = Some(now + delay);
-        Ok(Step::Token { id, bytes: bytes.to_vec() })
+        playing.due = Instant::now() + playing.script.delay();
+        Ok(Step::Token(id))
+    }
+
+    fn close(&mut self, _: Playing) {}
+
+    fn forget(&mut self, _: ConversationId) {}
+
+    fn tidy(&mut self) -> bool {
+        false
     }
 }
 

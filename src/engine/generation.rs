@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::backend::Request;
 use super::mailbox::{Event, Mailbox};
 use super::queue::{Job, Queue, Ticket};
-use super::{EngineError, Model, Prompt};
-use crate::domain::{OutOfRange, SamplingParams};
+use super::{EngineError, Model, Prompt, Task};
+use crate::domain::OutOfRange;
 
 /// A place in the queue, taken before anything is written. Dropping it frees the place.
 #[must_use = "dropping a place gives it back"]
@@ -25,7 +25,9 @@ impl Place {
     ///
     /// # Errors
     /// [`EngineError::Parameter`] for a value out of its range; [`EngineError::Stopping`].
-    pub fn submit(self, prompt: Prompt, params: SamplingParams) -> Result<Generation, EngineError> {
+    pub fn submit(self, prompt: Prompt, task: impl Into<Task>) -> Result<Generation, EngineError> {
+        let task = task.into();
+        let params = &task.params;
         params.check().map_err(EngineError::Parameter)?;
         let n_vocab = i64::from(self.model.n_vocab);
         if let Some((token, _)) = params.biases().find(|&(token, _)| i64::from(token) >= n_vocab) {
@@ -35,7 +37,8 @@ impl Place {
         let seed = u32::try_from(params.seed).unwrap_or_else(|_| random_seed());
         let mailbox = Arc::new(Mailbox::default());
         let queue = Arc::clone(self.ticket.queue());
-        let request = Request { user: self.ticket.user(), prompt, params, seed };
+        let shared = self.model.shared_tokens(&prompt.tokens);
+        let request = Request { user: self.ticket.user(), prompt, shared, task, seed };
         queue.push(Job::new(self.ticket, Arc::clone(&mailbox), request))?;
         Ok(Generation { mailbox, queue })
     }

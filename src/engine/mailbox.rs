@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -13,6 +13,8 @@ pub enum Event {
     Queued {
         /// Place in line.
         position: usize,
+        /// How long it will probably wait, once the engine has seen enough replies to tell.
+        wait: Option<Duration>,
     },
     /// The model reads the prompt.
     Prefill {
@@ -64,7 +66,7 @@ pub struct Timings {
 ///
 /// It is no channel of tokens: new text is appended to what was not fetched yet and the latest status replaces the one
 /// before, so a slow reader gets fewer and larger events, the engine never waits for a reader, and memory is bounded by the
-/// length of the reply. One wake-up a step.
+/// length of the reply. The engine hands over once a step, all that the step brought.
 #[derive(Default)]
 pub(super) struct Mailbox {
     // A std mutex: held for a few lines and never while anything waits.
@@ -72,6 +74,9 @@ pub(super) struct Mailbox {
     filled: Notify,
     cancelled: AtomicBool,
 }
+
+/// Bytes of text that usually come between two visits of a reader.
+const TEXT_CAPACITY: usize = 256;
 
 #[derive(Default)]
 struct Contents {
@@ -86,11 +91,29 @@ impl Mailbox {
         self.fill(|contents| contents.status = Some(status));
     }
 
-    /// Appends to the text that was not fetched yet.
-    pub(super) fn text(&self, text: &str) {
+    /// Appends to the text that was not fetched yet, and empties `text`.
+    pub(super) fn text(&self, text: &mut String) {
         if !text.is_empty() {
             self.fill(|contents| contents.text.push_str(text));
+            text.clear();
         }
+    }
+
+    /// As [`Mailbox::text`], unless the reader is at the mailbox at this moment: then nothing happens, and the engine brings
+    /// the text with the next step.
+    pub(super) fn offer(&self, text: &mut String) {
+        if text.is_empty() {
+            return;
+        }
+        let mut contents = match self.contents.try_lock() {
+            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Ok(contents) => contents,
+        };
+        contents.text.push_str(text);
+        drop(contents);
+        text.clear();
+        self.filled.notify_one();
     }
 
     /// The last event. Only the first call counts.
@@ -126,7 +149,9 @@ impl Mailbox {
             return Some(status);
         }
         if !contents.text.is_empty() {
-            return Some(Event::Text { text: std::mem::take(&mut contents.text) });
+            // A buffer of the usual size is made here, so that the engine need not grow one for each token.
+            let text = std::mem::replace(&mut contents.text, String::with_capacity(TEXT_CAPACITY));
+            return Some(Event::Text { text });
         }
         contents.end.clone()
     }
@@ -156,11 +181,11 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_gets_all_text_at_once_and_the_latest_status_only() {
         let mailbox = Mailbox::default();
-        mailbox.status(Event::Queued { position: 2 });
+        mailbox.status(Event::Queued { position: 2, wait: None });
         mailbox.status(Event::Prefill { done: 1, total: 2 });
-        mailbox.text("Hel");
-        mailbox.text("");
-        mailbox.text("lo");
+        mailbox.text(&mut "Hel".into());
+        mailbox.offer(&mut String::new());
+        mailbox.offer(&mut "lo".into());
 
         assert_eq!(mailbox.next().await, Event::Prefill { done: 1, total: 2 });
         assert_eq!(mailbox.next().await, text("Hello"));
@@ -171,7 +196,7 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.end(Event::Failed("first".into()));
         mailbox.end(Event::Failed("second".into()));
-        mailbox.text("late");
+        mailbox.text(&mut "late".into());
 
         assert_eq!(mailbox.next().await, text("late"));
         assert_eq!(mailbox.next().await, Event::Failed("first".into()));
@@ -189,7 +214,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
 
-        mailbox.text("x");
+        mailbox.text(&mut "x".into());
 
         assert!(gave_up);
         assert_eq!(waiting.await.unwrap(), text("x"));

@@ -5,7 +5,7 @@
 //!                          |            ^
 //!                       [Queue]     [Mailbox]         the async side
 //! ------------------------- | ---------- | --------------------------
-//!                        [Worker] -> [Slot] -> [ReplyText]   the thread "engine"
+//!                      [Scheduler] -> [Slot] -> [ReplyText]   the thread "engine"
 //!                           |
 //!                       [Backend]: llama.cpp or the scripted echo
 //! ```
@@ -20,15 +20,19 @@
 mod backend;
 mod echo;
 mod error;
+mod ffi;
 mod generation;
+mod line;
 mod llama;
 mod mailbox;
 mod model;
+mod pace;
 mod prompt;
 mod queue;
 mod reply;
 mod slot;
 mod stop;
+mod task;
 mod utf8;
 mod worker;
 
@@ -44,10 +48,12 @@ pub use generation::{Generation, Place};
 pub use mailbox::{Event, Finished, Timings};
 pub use model::Model;
 pub use prompt::{Origin, Prompt, Segment};
+pub use task::{Priority, Task};
 
 use self::queue::Queue;
+use self::worker::Limits;
 use crate::config::{Backend, LlmConfig};
-use crate::domain::UserId;
+use crate::domain::{ConversationId, UserId};
 
 /// The GGUF file that [`Engine::start`] would load: the configured one, or the only one in `models/`.
 ///
@@ -55,6 +61,15 @@ use crate::domain::UserId;
 /// [`EngineError::NoModel`] when there is none to choose, [`EngineError::Failed`] for one that cannot be used.
 pub fn find_model(config: &LlmConfig) -> Result<PathBuf, EngineError> {
     llama::find(&config.model)
+}
+
+/// What the engine is told beside its table of the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// The operator's system prompt: what every prompt under it begins with is computed once, for everybody.
+    pub system_prompt: String,
+    /// Folder for conversations that are to be warm after a restart; none = nowhere.
+    pub kv_dir: Option<PathBuf>,
 }
 
 /// How far the engine is.
@@ -89,8 +104,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Failed`] with one sentence if there is no model file or it is not GGUF.
-    pub fn start(config: LlmConfig) -> Result<Self, EngineError> {
-        let queue = Queue::new(config.queue_size, config.max_per_user);
+    pub fn start(config: LlmConfig, options: EngineOptions) -> Result<Self, EngineError> {
+        let queue = Queue::new(config.queue_size, config.max_per_user, parallel(&config));
         let (sender, state) = watch::channel(EngineState::Loading { percent: 0 });
         let file = match config.backend {
             Backend::Llama => Some(find_model(&config)?),
@@ -101,7 +116,7 @@ impl Engine {
             let queue = Arc::clone(&queue);
             move || {
                 let outcome = catch_unwind(AssertUnwindSafe(|| match file {
-                    Some(file) => llama::run(&config, &file, &queue, &sender),
+                    Some(file) => llama::run(&config, &options, &file, &queue, &sender),
                     None => run_echo(&config, &queue, &sender),
                 }));
                 drop(queue.close());
@@ -150,6 +165,11 @@ impl Engine {
         Ok(Place { ticket, model })
     }
 
+    /// Drops what memory and disk hold of a conversation that was deleted. Takes effect within one step.
+    pub fn forget(&self, conversation: ConversationId) {
+        self.handle.queue.forget(conversation);
+    }
+
     /// Refuses everything from now on and cancels what waits or runs. Returns at once, see [`Engine::stopped`].
     pub fn shutdown(&self) {
         self.handle.queue.stop();
@@ -173,8 +193,19 @@ fn run_echo(config: &LlmConfig, queue: &Queue, state: &watch::Sender<EngineState
     let model = echo::model(config)?;
     let n_ctx = model.n_ctx as usize;
     state.send_replace(EngineState::Ready(Arc::new(model)));
-    worker::run(queue, &mut echo::Echo { n_ctx });
+    let parallel = parallel(config);
+    let limits = Limits { parallel, n_ctx, tokens: parallel * n_ctx, max_stall: max_stall(config) };
+    worker::run(queue, &mut echo::Echo { n_ctx }, limits);
     Ok(())
+}
+
+/// Requests that run at the same time.
+fn parallel(config: &LlmConfig) -> usize {
+    if config.deterministic { 1 } else { config.n_parallel as usize }
+}
+
+fn max_stall(config: &LlmConfig) -> Duration {
+    Duration::from_millis(config.max_stall_ms)
 }
 
 #[cfg(test)]

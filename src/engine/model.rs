@@ -18,6 +18,8 @@ pub struct Model {
     pub n_vocab: u32,
     /// Its weights, in bytes.
     pub size: u64,
+    /// What every prompt under the operator's system prompt begins with.
+    pub(super) shared: Vec<i32>,
     pub(super) prompts: PromptBuilder,
 }
 
@@ -36,6 +38,11 @@ impl Model {
     /// refuses the messages.
     pub fn prepare(&self, messages: &[PromptMessage], max_tokens: u32) -> Result<Prompt, EngineError> {
         self.prompts.fit(messages, max_tokens as usize)
+    }
+
+    /// Tokens at the beginning of a prompt that are the operator's and not a person's: all of them, or none.
+    pub(super) fn shared_tokens(&self, prompt: &[i32]) -> usize {
+        if prompt.starts_with(&self.shared) { self.shared.len() } else { 0 }
     }
 }
 

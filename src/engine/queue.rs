@@ -1,16 +1,17 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::EngineError;
 use super::backend::Request;
+use super::line::{Line, Running};
 use super::mailbox::{Event, Finished, Mailbox, Timings, lock};
-use crate::domain::{FinishReason, Usage, UserId};
+use crate::domain::{ConversationId, FinishReason, Usage, UserId};
 
 /// Longest sleep of a worker that has nothing to do; it looks again and goes back to sleep.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// The one queue before the model: who holds a place, and who waits.
+/// The one queue before the model: who holds a place, who waits, who runs.
 ///
 /// Invariant: a place is a [`Ticket`], it is given back when the ticket is dropped, and every request carries its ticket from
 /// reservation to its end. So no path, a panic included, can leak a place.
@@ -22,11 +23,12 @@ pub(super) struct Queue {
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     taken: usize,
     by_user: HashMap<UserId, usize>,
-    waiting: VecDeque<Job>,
+    line: Line,
+    /// Conversations of which nothing may be kept any more.
+    forget: Vec<ConversationId>,
     stopping: bool,
 }
 
@@ -34,6 +36,8 @@ struct State {
 pub(super) struct Ticket {
     queue: Arc<Queue>,
     user: UserId,
+    /// While it runs.
+    running: Option<Running>,
 }
 
 /// A request on its way.
@@ -48,20 +52,26 @@ pub(super) struct Job {
 /// The writing end of a mailbox. A reader always gets an end, even if the request is dropped on the way.
 struct Outbox(Arc<Mailbox>);
 
-/// What the worker does next.
-#[allow(clippy::large_enum_variant)] // made once a request, and moved on at once
-pub(super) enum Next {
-    /// Begin this request.
-    Begin(Job),
-    /// Nobody waits.
-    Nothing,
+/// What the worker is told between two steps.
+#[derive(Default)]
+pub(super) struct Orders {
     /// End everything.
-    Stop,
+    pub(super) stop: bool,
+    /// Forget these.
+    pub(super) forget: Vec<ConversationId>,
 }
 
 impl Queue {
-    pub(super) fn new(size: usize, max_per_user: usize) -> Arc<Self> {
-        Arc::new(Self { size, max_per_user, state: Mutex::default(), changed: Condvar::new() })
+    /// A queue of `size` places, at most `max_per_user` of them one person's, before a worker that runs `parallel` requests.
+    pub(super) fn new(size: usize, max_per_user: usize, parallel: usize) -> Arc<Self> {
+        let state = State {
+            taken: 0,
+            by_user: HashMap::new(),
+            line: Line::new(parallel),
+            forget: Vec::new(),
+            stopping: false,
+        };
+        Arc::new(Self { size, max_per_user, state: Mutex::new(state), changed: Condvar::new() })
     }
 
     /// Takes a place, or says why there is none.
@@ -78,18 +88,17 @@ impl Queue {
         }
         state.taken += 1;
         *state.by_user.entry(user).or_default() += 1;
-        Ok(Ticket { queue: Arc::clone(self), user })
+        Ok(Ticket { queue: Arc::clone(self), user, running: None })
     }
 
-    /// Lines up at the end.
+    /// Lines up.
     pub(super) fn push(&self, job: Job) -> Result<(), EngineError> {
         let mut state = lock(&self.state);
         if state.stopping {
             drop(state);
             return Err(EngineError::Stopping);
         }
-        job.mailbox().status(Event::Queued { position: state.waiting.len() + 1 });
-        state.waiting.push_back(job);
+        state.line.push(job);
         self.changed.notify_all();
         Ok(())
     }
@@ -97,32 +106,48 @@ impl Queue {
     /// Cancels the request behind this mailbox: at once if it waits, within one step if it runs.
     pub(super) fn cancel(&self, mailbox: &Arc<Mailbox>) {
         mailbox.cancel();
-        let mut state = lock(&self.state);
-        let at = state.waiting.iter().position(|job| Arc::ptr_eq(&job.outbox.0, mailbox));
-        let job = at.and_then(|at| state.waiting.remove(at));
-        state.renumber(at.unwrap_or(usize::MAX));
-        self.changed.notify_all();
-        drop(state);
+        let job = {
+            let mut state = lock(&self.state);
+            self.changed.notify_all();
+            state.line.remove(mailbox)
+        };
         if let Some(job) = job {
             job.cancelled_unread();
         }
     }
 
-    /// The next request, without waiting.
-    pub(super) fn next(&self) -> Next {
-        lock(&self.state).next()
+    /// The request whose turn it is, if it `fits` beside those that run; whoever comes after it waits with it.
+    pub(super) fn next(&self, fits: impl Fn(&Request) -> bool) -> Option<Job> {
+        lock(&self.state).line.next(fits)
     }
 
-    /// Sleeps until `until`, and no longer than until the queue stops, someone waits and there is `room`, or the worker is
-    /// `interrupted`, which is asked after each call of [`Queue::cancel`].
-    pub(super) fn wait(&self, until: Option<Instant>, room: bool, interrupted: impl Fn() -> bool) {
-        let state = lock(&self.state);
-        let patience = until.map_or(IDLE, |until| until.saturating_duration_since(Instant::now()));
+    /// Drops what is kept of a conversation, before the next step.
+    pub(super) fn forget(&self, conversation: ConversationId) {
+        lock(&self.state).forget.push(conversation);
+        self.changed.notify_all();
+    }
+
+    /// What the worker has to know before its next step.
+    pub(super) fn orders(&self) -> Orders {
+        let mut state = lock(&self.state);
+        Orders { stop: state.stopping, forget: std::mem::take(&mut state.forget) }
+    }
+
+    /// Sleeps for `patience`, and no longer than until there are orders, someone waits and there is `room`, or the
+    /// worker is `interrupted`, which is asked after each call of [`Queue::cancel`]. Whether it was woken.
+    pub(super) fn wait(
+        &self,
+        patience: Option<Duration>,
+        room: bool,
+        interrupted: impl Fn() -> bool,
+    ) -> bool {
         let sleeps = |state: &mut State| {
-            let work = room && !state.waiting.is_empty();
-            !(state.stopping || work || interrupted())
+            let work = room && !state.line.is_empty();
+            !(state.stopping || work || !state.forget.is_empty() || interrupted())
         };
-        drop(self.changed.wait_timeout_while(state, patience, sleeps));
+        let waited = self.changed.wait_timeout_while(lock(&self.state), patience.unwrap_or(IDLE), sleeps);
+        // A poisoned lock is as good as any, see `lock`; the caller looks at everything again.
+        waited.map_or(true, |(_, waited)| !waited.timed_out())
     }
 
     /// Refuses everything from now on and cancels what waits; the worker cancels what runs.
@@ -131,12 +156,12 @@ impl Queue {
     }
 
     /// Refuses everything from now on; those who wait are the caller's. Dropped, they fail.
-    pub(super) fn close(&self) -> VecDeque<Job> {
+    pub(super) fn close(&self) -> Vec<Job> {
         let mut state = lock(&self.state);
         state.stopping = true;
         self.changed.notify_all();
         // Handed out and not dropped here, since a dropped ticket locks the queue again.
-        std::mem::take(&mut state.waiting)
+        state.line.take()
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -149,28 +174,6 @@ impl Queue {
     }
 }
 
-impl State {
-    fn next(&mut self) -> Next {
-        if self.stopping {
-            return Next::Stop;
-        }
-        match self.waiting.pop_front() {
-            None => Next::Nothing,
-            Some(job) => {
-                self.renumber(0);
-                Next::Begin(job)
-            }
-        }
-    }
-
-    /// Tells those who wait from index `from` on that they moved up.
-    fn renumber(&self, from: usize) {
-        for (index, job) in self.waiting.iter().enumerate().skip(from) {
-            job.mailbox().status(Event::Queued { position: index + 1 });
-        }
-    }
-}
-
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = lock(&self.queue.state);
@@ -178,6 +181,9 @@ impl Drop for Ticket {
         match state.by_user.get_mut(&self.user) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(state.by_user.remove(&self.user)),
+        }
+        if let Some(running) = self.running.take() {
+            state.line.ended(running);
         }
     }
 }
@@ -200,6 +206,15 @@ impl Job {
 
     pub(super) fn mailbox(&self) -> &Mailbox {
         &self.outbox.0
+    }
+
+    pub(super) fn is_behind(&self, mailbox: &Arc<Mailbox>) -> bool {
+        Arc::ptr_eq(&self.outbox.0, mailbox)
+    }
+
+    /// Notes that it runs from now on, until its ticket is dropped.
+    pub(super) fn begin(&mut self, running: Running) {
+        self.ticket.running = Some(running);
     }
 
     /// Frees the place, then tells the reader.

@@ -1,10 +1,12 @@
 use super::stop::StopStrings;
 use super::utf8::Utf8;
 
-/// The text of a reply while its tokens arrive.
+/// The text of a reply while its tokens arrive. Nothing is allocated for a token, but for the buffers that grow with the reply.
 pub(super) struct ReplyText {
     utf8: Utf8,
     stop: StopStrings,
+    /// Characters of the last token.
+    characters: String,
     ids: Vec<i32>,
     /// Bytes that the tokens up to each one spell.
     ends: Vec<usize>,
@@ -19,6 +21,7 @@ impl ReplyText {
         Self {
             utf8: Utf8::default(),
             stop: StopStrings::new(stop),
+            characters: String::new(),
             ids: Vec::new(),
             ends: Vec::new(),
             length: 0,
@@ -26,22 +29,25 @@ impl ReplyText {
         }
     }
 
-    /// The text that one more token makes certain, and whether a stop string ended the reply.
-    pub(super) fn push(&mut self, id: i32, bytes: &[u8]) -> (String, bool) {
+    /// Appends the text that one more token makes certain; whether a stop string ended the reply.
+    pub(super) fn push(&mut self, id: i32, bytes: &[u8], text: &mut String) -> bool {
         self.ids.push(id);
         self.ends.push(self.ends.last().unwrap_or(&0) + bytes.len());
         self.spelled &= !bytes.is_empty();
-        let (text, stopped) = self.stop.push(&self.utf8.push(bytes));
-        self.length += text.len();
-        (text, stopped)
+        self.characters.clear();
+        self.utf8.push(bytes, &mut self.characters);
+        let before = text.len();
+        let stopped = self.stop.push(&self.characters, text);
+        self.length += text.len() - before;
+        stopped
     }
 
-    /// The text that was held back as a possible stop string, when the reply ended otherwise. A character of which only
-    /// the beginning came is left out.
-    pub(super) fn finish(&mut self) -> String {
-        let text = self.stop.finish();
-        self.length += text.len();
-        text
+    /// Appends the text that was held back as a possible stop string, when the reply ended otherwise. A character of which
+    /// only the beginning came is left out.
+    pub(super) fn finish(&mut self, text: &mut String) {
+        let before = text.len();
+        self.stop.finish(text);
+        self.length += text.len() - before;
     }
 
     /// Tokens so far.
@@ -68,13 +74,11 @@ mod tests {
         let mut reply = ReplyText::new(&stop);
         let mut text = String::new();
         for (id, piece) in (10..).zip(pieces) {
-            let (new, stopped) = reply.push(id, piece);
-            text += &new;
-            if stopped {
+            if reply.push(id, piece, &mut text) {
                 return (text, reply.token_ids());
             }
         }
-        text += &reply.finish();
+        reply.finish(&mut text);
         (text, reply.token_ids())
     }
 

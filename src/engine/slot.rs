@@ -1,99 +1,146 @@
 use std::time::{Duration, Instant};
 
-use super::backend::{Backend, Step};
+use super::backend::{Backend, Prefill, Step};
 use super::mailbox::{Event, Finished, Timings};
 use super::queue::Job;
 use super::reply::ReplyText;
 use crate::domain::{FinishReason, Usage};
 
-/// All state of one request that runs. The worker may hold many.
+/// All state of one request that runs.
 pub(super) struct Slot<S> {
-    job: Job,
-    sequence: S,
+    pub(super) job: Job,
+    /// None until its first piece is read.
+    pub(super) sequence: Option<S>,
+    /// When its prompt would be read if it were alone.
+    pub(super) due: Instant,
+    pub(super) stage: Stage,
     text: ReplyText,
+    /// What this step brought.
+    out: String,
     opened_at: Instant,
     /// When the prompt had been read.
     read_at: Option<Instant>,
     reused_tokens: usize,
+    end: Option<Event>,
 }
 
-/// How a request goes on after a step.
-pub(super) enum Progress {
-    /// At once.
-    Running,
-    /// Not before this moment.
+/// How far a request is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Stage {
+    /// Its prompt is being read.
+    Reading,
+    /// Its reply is being written.
+    Writing,
+    /// … and it takes part in the computation that comes now.
+    Staged,
+    /// Nothing can be done before this moment.
     Paused(Instant),
-    /// It is over; the reader gets this.
-    Over(Event),
 }
 
 impl<S> Slot<S> {
-    pub(super) fn new(job: Job, sequence: S) -> Self {
-        let text = ReplyText::new(&job.request.params.stop);
-        Self { job, sequence, text, opened_at: Instant::now(), read_at: None, reused_tokens: 0 }
+    /// A request whose prompt would be read by `due` if it were alone.
+    pub(super) fn new(job: Job, due: Instant) -> Self {
+        let text = ReplyText::new(&job.request.task.params.stop);
+        Self {
+            job,
+            sequence: None,
+            due,
+            stage: Stage::Reading,
+            text,
+            out: String::new(),
+            opened_at: Instant::now(),
+            read_at: None,
+            reused_tokens: 0,
+            end: None,
+        }
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
         self.job.mailbox().is_cancelled()
     }
 
-    /// Takes the request one step further and passes on what came of it.
-    pub(super) fn step<B: Backend<Sequence = S>>(&mut self, backend: &mut B) -> Progress {
-        if self.is_cancelled() {
-            return self.over(FinishReason::Cancelled);
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
+    pub(super) fn is_reading(&self) -> bool {
+        self.end.is_none() && self.stage == Stage::Reading
+    }
+
+    /// Whether its next token can be computed now.
+    pub(super) fn is_writing(&self, now: Instant) -> bool {
+        let ready = match self.stage {
+            Stage::Reading => false,
+            Stage::Writing | Stage::Staged => true,
+            Stage::Paused(until) => until <= now,
+        };
+        ready && self.end.is_none()
+    }
+
+    /// A piece of the prompt was read.
+    pub(super) fn prefilled(&mut self, Prefill { done, reused, .. }: Prefill) {
+        let total = self.job.request.prompt.token_count();
+        self.reused_tokens = reused;
+        self.job.mailbox().status(Event::Prefill { done, total });
+        if done >= total {
+            self.read_at = Some(Instant::now());
+            self.stage = Stage::Writing;
         }
-        match backend.step(&mut self.sequence) {
-            Ok(Step::Prefill { done, reused }) => {
-                let total = self.job.request.prompt.token_count();
-                self.reused_tokens = reused;
-                if done == total {
-                    self.read_at = Some(Instant::now());
+    }
+
+    /// A token came, or what came in its place.
+    pub(super) fn sampled(&mut self, step: Result<Step, String>, bytes: &[u8]) {
+        self.stage = Stage::Writing;
+        match step {
+            Ok(Step::Token(id)) => {
+                if self.text.push(id, bytes, &mut self.out) {
+                    self.end = Some(self.finished(FinishReason::Stop));
+                } else if self.text.tokens() >= self.job.request.task.params.max_tokens as usize {
+                    self.finish(FinishReason::Length);
                 }
-                self.job.mailbox().status(Event::Prefill { done, total });
-                Progress::Running
             }
-            Ok(Step::Token { id, bytes }) => self.token(id, &bytes),
-            Ok(Step::Pause(until)) => Progress::Paused(until),
-            Ok(Step::End) => self.over(FinishReason::Stop),
-            Ok(Step::Full) => self.over(FinishReason::Length),
-            Err(sentence) => {
-                self.release_text();
-                Progress::Over(Event::Failed(sentence))
-            }
+            Ok(Step::Pause(until)) => self.stage = Stage::Paused(until),
+            Ok(Step::End) => self.finish(FinishReason::Stop),
+            Err(sentence) => self.fail(sentence),
         }
     }
 
-    /// Ends the request: its place is free, then its reader knows.
-    pub(super) fn end(self, end: Event) {
-        self.job.end(end);
-    }
-
-    /// The end of a request that did not come to its own.
-    pub(super) fn cancel(mut self) {
-        if let Progress::Over(end) = self.over(FinishReason::Cancelled) {
-            self.end(end);
+    /// Ends the request, unless it is over already.
+    pub(super) fn finish(&mut self, reason: FinishReason) {
+        if self.end.is_none() {
+            self.text.finish(&mut self.out);
+            self.end = Some(self.finished(reason));
         }
     }
 
-    fn token(&mut self, id: i32, bytes: &[u8]) -> Progress {
-        let (text, stopped) = self.text.push(id, bytes);
-        self.job.mailbox().text(&text);
-        if stopped {
-            return Progress::Over(self.finished(FinishReason::Stop));
+    /// Ends the request with a sentence, unless it is over already. Its text so far stands.
+    pub(super) fn fail(&mut self, sentence: String) {
+        if self.end.is_none() {
+            self.text.finish(&mut self.out);
+            self.end = Some(Event::Failed(sentence));
         }
-        if self.text.tokens() >= self.job.request.params.max_tokens as usize {
-            return self.over(FinishReason::Length);
-        }
-        Progress::Running
     }
 
-    fn over(&mut self, reason: FinishReason) -> Progress {
-        self.release_text();
-        Progress::Over(self.finished(reason))
+    /// Hands over what the last step brought, or with the next step if its reader is in the way.
+    pub(super) fn offer(&mut self) {
+        self.job.mailbox().offer(&mut self.out);
     }
 
-    fn release_text(&mut self) {
-        self.job.mailbox().text(&self.text.finish());
+    /// As [`Slot::offer`], where no step follows soon.
+    pub(super) fn hand_over(&mut self) {
+        self.job.mailbox().text(&mut self.out);
+    }
+
+    /// Gives back what it used, then its place; then its reader knows.
+    pub(super) fn close<B: Backend<Sequence = S>>(mut self, backend: &mut B) {
+        self.finish(FinishReason::Cancelled);
+        if let Some(sequence) = self.sequence.take() {
+            backend.close(sequence);
+        }
+        self.hand_over();
+        if let Some(end) = self.end {
+            self.job.end(end);
+        }
     }
 
     fn finished(&self, reason: FinishReason) -> Event {

@@ -15,26 +15,32 @@ impl StopStrings {
         Self { needles, held: String::new() }
     }
 
-    /// The text that is certain now, and whether a stop string ended it. The stop string that is whole first wins; of
+    /// Appends the text that is certain now; whether a stop string ended it. The stop string that is whole first wins; of
     /// those that end together, the one that began first.
-    pub(super) fn push(&mut self, piece: &str) -> (String, bool) {
+    pub(super) fn push(&mut self, piece: &str, text: &mut String) -> bool {
+        if self.needles.is_empty() {
+            text.push_str(piece);
+            return false;
+        }
         let known = self.held.len();
-        let mut text = std::mem::take(&mut self.held) + piece;
+        self.held.push_str(piece);
         for (at, byte) in piece.bytes().enumerate() {
             let found = self.needles.iter_mut().filter_map(|needle| needle.advance(byte)).max();
             if let Some(length) = found {
-                text.truncate(known + at + 1 - length);
-                return (text, true);
+                text.push_str(&self.held[..known + at + 1 - length]);
+                self.held.clear();
+                return true;
             }
         }
         let open = self.needles.iter().map(|needle| needle.matched).max().unwrap_or(0);
-        self.held = text.split_off(text.len() - open);
-        (text, false)
+        text.extend(self.held.drain(..self.held.len() - open));
+        false
     }
 
-    /// The text held back, when nothing can follow any more.
-    pub(super) fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
+    /// Appends the text held back, when nothing can follow any more.
+    pub(super) fn finish(&mut self, text: &mut String) {
+        text.push_str(&self.held);
+        self.held.clear();
     }
 }
 
@@ -82,13 +88,16 @@ mod tests {
         let mut stop = StopStrings::new(&stops);
         let mut out = Vec::new();
         for piece in pieces {
-            let (text, stopped) = stop.push(piece);
+            let mut text = String::new();
+            let stopped = stop.push(piece, &mut text);
             out.push(text);
             if stopped {
                 return (out, true);
             }
         }
-        out.push(stop.finish());
+        let mut text = String::new();
+        stop.finish(&mut text);
+        out.push(text);
         (out, false)
     }
 

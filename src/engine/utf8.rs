@@ -7,31 +7,33 @@ pub(super) struct Utf8 {
 }
 
 impl Utf8 {
-    /// The characters that are whole now. Bytes that can never become a character turn into U+FFFD.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
-        let mut bytes = [std::mem::take(&mut self.held).as_slice(), bytes].concat();
-        let mut text = String::with_capacity(bytes.len());
+    /// Appends the characters that are whole now. Bytes that can never become a character turn into U+FFFD.
+    pub(super) fn push(&mut self, bytes: &[u8], text: &mut String) {
+        if self.held.is_empty()
+            && let Ok(whole) = std::str::from_utf8(bytes)
+        {
+            return text.push_str(whole);
+        }
+        self.held.extend_from_slice(bytes);
+        let mut rest = self.held.as_slice();
         loop {
-            let error = match std::str::from_utf8(&bytes) {
+            let error = match std::str::from_utf8(rest) {
                 Ok(valid) => {
                     text.push_str(valid);
-                    return text;
+                    return self.held.clear();
                 }
                 Err(error) => error,
             };
-            let rest = bytes.split_off(error.valid_up_to());
-            text.push_str(&String::from_utf8_lossy(&bytes));
-            match error.error_len() {
-                None => {
-                    self.held = rest;
-                    return text;
-                }
-                Some(length) => {
-                    self.replaced = true;
-                    text.push(char::REPLACEMENT_CHARACTER);
-                    bytes = rest[length..].to_vec();
-                }
-            }
+            let (valid, after) = rest.split_at(error.valid_up_to());
+            text.push_str(&String::from_utf8_lossy(valid));
+            let Some(length) = error.error_len() else {
+                let known = self.held.len() - after.len();
+                self.held.drain(..known);
+                return;
+            };
+            self.replaced = true;
+            text.push(char::REPLACEMENT_CHARACTER);
+            rest = &after[length..];
         }
     }
 
@@ -47,11 +49,17 @@ mod tests {
 
     use super::*;
 
+    fn push(utf8: &mut Utf8, bytes: &[u8]) -> String {
+        let mut text = String::new();
+        utf8.push(bytes, &mut text);
+        text
+    }
+
     #[test]
     fn an_emoji_split_over_tokens_arrives_whole() {
         let mut utf8 = Utf8::default();
 
-        let pieces: Vec<_> = "a🦊".bytes().map(|byte| utf8.push(&[byte])).collect();
+        let pieces: Vec<_> = "a🦊".bytes().map(|byte| push(&mut utf8, &[byte])).collect();
 
         assert_eq!(pieces, ["a", "", "", "", "🦊"]);
         assert!(!utf8.replaced());
@@ -61,7 +69,7 @@ mod tests {
     fn bytes_that_are_no_text_are_replaced_and_said_so() {
         let mut utf8 = Utf8::default();
 
-        let text = utf8.push(b"\xffa\xf0\x9f") + utf8.push(b"b").as_str();
+        let text = push(&mut utf8, b"\xffa\xf0\x9f") + push(&mut utf8, b"b").as_str();
 
         assert_eq!(text, "\u{fffd}a\u{fffd}b");
         assert!(utf8.replaced());
@@ -73,7 +81,7 @@ mod tests {
             let (left, right) = bytes.split_at(cut.min(bytes.len()));
             let mut utf8 = Utf8::default();
 
-            let text = utf8.push(left) + utf8.push(right).as_str();
+            let text = push(&mut utf8, left) + push(&mut utf8, right).as_str();
 
             let whole = String::from_utf8_lossy(&bytes);
             prop_assert!(whole.starts_with(&text));

@@ -1,47 +1,192 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::backend::Backend;
-use super::mailbox::Event;
-use super::queue::{Next, Queue};
-use super::slot::{Progress, Slot};
+use super::backend::{Backend, Request};
+use super::pace::Pace;
+use super::queue::Queue;
+use super::slot::{Slot, Stage};
+use crate::domain::FinishReason;
 
-/// Requests that run at the same time.
-const SLOTS: usize = 1;
+/// Quiet time after which what can wait is done: a person who writes on at once is not held up by it.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Longest tidying when the queue stops.
+const LAST_TIDYING: Duration = Duration::from_secs(1);
+
+/// What may run at the same time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Requests.
+    pub(super) parallel: usize,
+    /// Tokens of one request.
+    pub(super) n_ctx: usize,
+    /// Tokens of all requests; at least `n_ctx`.
+    pub(super) tokens: usize,
+    /// Longest time that a running reply stands still while prompts are read.
+    pub(super) max_stall: Duration,
+}
 
 /// Runs requests until the queue stops; then cancels what runs and returns.
-pub(super) fn run<B: Backend>(queue: &Queue, backend: &mut B) {
-    let mut slots: Vec<Slot<B::Sequence>> = Vec::with_capacity(SLOTS);
-    loop {
-        while slots.len() < SLOTS {
-            match queue.next() {
-                Next::Begin(job) => match backend.open(&job.request) {
-                    Ok(sequence) => slots.push(Slot::new(job, sequence)),
-                    Err(sentence) => job.end(Event::Failed(sentence)),
-                },
-                Next::Nothing => break,
-                Next::Stop => return slots.into_iter().for_each(Slot::cancel),
+///
+/// Each step either reads one piece of one prompt or takes every running reply one token further. The two are never mixed
+/// in one computation, which would be slower than one after the other.
+pub(super) fn run<B: Backend>(queue: &Queue, backend: &mut B, limits: Limits) {
+    let slots = Vec::with_capacity(limits.parallel);
+    let pace = Pace::new(limits.max_stall);
+    Scheduler { queue, backend, limits, slots, pace, bytes: Vec::new(), untidy: true }.run();
+}
+
+struct Scheduler<'a, B: Backend> {
+    queue: &'a Queue,
+    backend: &'a mut B,
+    limits: Limits,
+    slots: Vec<Slot<B::Sequence>>,
+    pace: Pace,
+    /// What the last token spells.
+    bytes: Vec<u8>,
+    /// Whether something waits for a quiet moment.
+    untidy: bool,
+}
+
+impl<B: Backend> Scheduler<'_, B> {
+    fn run(mut self) {
+        loop {
+            let orders = self.queue.orders();
+            orders.forget.into_iter().for_each(|conversation| self.backend.forget(conversation));
+            if orders.stop {
+                break;
             }
+            self.let_in();
+            self.step();
+            self.hand_over();
         }
-        if slots.is_empty() {
-            queue.wait(None, true, || false);
-            continue;
+        for slot in self.slots.drain(..) {
+            slot.close(self.backend);
         }
-        let mut paused_until = None;
-        for at in (0..slots.len()).rev() {
-            match slots[at].step(backend) {
-                Progress::Running => paused_until = Some(Instant::now()),
-                Progress::Paused(until) => {
-                    paused_until = Some(paused_until.map_or(until, |earliest: Instant| earliest.min(until)));
+        let deadline = Instant::now() + LAST_TIDYING;
+        while Instant::now() < deadline && self.backend.tidy() {}
+    }
+
+    /// Begins requests while there is room. Each keeps room for its longest reply, so that none that runs is ever pushed out.
+    fn let_in(&mut self) {
+        let Limits { parallel, n_ctx, tokens, .. } = self.limits;
+        while self.slots.len() < parallel {
+            let taken: usize = self.slots.iter().map(|slot| slot.job.request.longest(n_ctx)).sum();
+            let fits = |request: &Request| taken + request.longest(n_ctx) <= tokens;
+            let Some(job) = self.queue.next(fits) else { return };
+            let due = self.pace.due(self.backend.missing(&job.request));
+            self.slots.push(Slot::new(job, due));
+            self.untidy = true;
+        }
+    }
+
+    fn step(&mut self) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_cancelled()) {
+            slot.finish(FinishReason::Cancelled);
+        }
+        let now = Instant::now();
+        let replies_run = self.slots.iter().any(|slot| slot.is_writing(now));
+        match self.next_prompt() {
+            None if replies_run => self.write(now),
+            None => self.rest(),
+            Some(at) => {
+                let whole = self.backend.piece();
+                let piece = if replies_run { self.pace.piece(whole) } else { whole };
+                match replies_run && self.pace.replies_first(piece) {
+                    true => self.write(now),
+                    false => self.read(at, piece, replies_run),
                 }
-                Progress::Over(end) => slots.swap_remove(at).end(end),
             }
         }
-        if let Some(until) = paused_until.filter(|until| *until > Instant::now()) {
-            queue.wait(Some(until), slots.len() < SLOTS, || slots.iter().any(Slot::is_cancelled));
+    }
+
+    /// The prompt to go on with: the one that would be read first if each were alone. A short one so passes a long one, but
+    /// not for longer than the long one would have taken.
+    fn next_prompt(&self) -> Option<usize> {
+        let reading = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_reading());
+        reading.min_by_key(|(_, slot)| slot.due).map(|(at, _)| at)
+    }
+
+    fn read(&mut self, at: usize, piece: usize, replies_run: bool) {
+        let slot = &mut self.slots[at];
+        let before = Instant::now();
+        let opened = slot.sequence.take().map_or_else(|| self.backend.open(&slot.job.request), Ok);
+        let mut sequence = match opened {
+            Ok(sequence) => sequence,
+            Err(sentence) => return slot.fail(sentence),
+        };
+        match self.backend.prefill(&mut sequence, piece) {
+            Ok(prefill) => {
+                slot.prefilled(prefill);
+                self.pace.read(prefill.read, before.elapsed(), replies_run);
+            }
+            Err(sentence) => slot.fail(sentence),
         }
-        if queue.is_stopping() {
-            return slots.into_iter().for_each(Slot::cancel);
+        if slot.stage == Stage::Writing {
+            self.bytes.clear();
+            slot.sampled(self.backend.sample(&mut sequence, &mut self.bytes), &self.bytes);
         }
+        slot.sequence = Some(sequence);
+    }
+
+    /// Takes every running reply one token further.
+    fn write(&mut self, now: Instant) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.is_writing(now)) {
+            let Some(sequence) = &mut slot.sequence else { continue };
+            match self.backend.stage(sequence) {
+                Ok(true) => slot.stage = Stage::Staged,
+                Ok(false) => slot.finish(FinishReason::Length),
+                Err(sentence) => slot.fail(sentence),
+            }
+        }
+        let computed = self.backend.compute();
+        for slot in self.slots.iter_mut().filter(|slot| slot.stage == Stage::Staged) {
+            let Some(sequence) = &mut slot.sequence else { continue };
+            self.bytes.clear();
+            let step = computed.clone().and_then(|()| self.backend.sample(sequence, &mut self.bytes));
+            slot.sampled(step, &self.bytes);
+        }
+        self.pace.stepped(now.elapsed());
+    }
+
+    /// Hands over what the step brought, and ends what is over.
+    fn hand_over(&mut self) {
+        for at in (0..self.slots.len()).rev() {
+            if self.slots[at].is_over() {
+                self.slots.swap_remove(at).close(self.backend);
+            } else {
+                self.slots[at].offer();
+            }
+        }
+    }
+
+    /// Nothing can be computed now.
+    fn rest(&mut self) {
+        if self.slots.is_empty() {
+            let patience = self.untidy.then_some(QUIET);
+            if !self.queue.wait(patience, true, || false) && self.untidy {
+                self.tidy();
+            }
+            return;
+        }
+        self.slots.iter_mut().for_each(Slot::hand_over);
+        let paused = self.slots.iter().filter_map(|slot| match slot.stage {
+            Stage::Paused(until) => Some(until),
+            _ => None,
+        });
+        let patience = paused.min().map(|until| until.saturating_duration_since(Instant::now()));
+        let room = self.slots.len() < self.limits.parallel;
+        let interrupted = || self.slots.iter().any(|slot| slot.is_over() || slot.is_cancelled());
+        self.queue.wait(patience, room, interrupted);
+    }
+
+    /// Does what can wait, until somebody comes.
+    fn tidy(&mut self) {
+        while self.backend.tidy() {
+            if self.queue.wait(Some(Duration::ZERO), true, || false) {
+                return;
+            }
+        }
+        self.untidy = false;
     }
 }
 
@@ -49,41 +194,70 @@ pub(super) fn run<B: Backend>(queue: &Queue, backend: &mut B) {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::backend::{Request, Step};
-    use super::super::mailbox::Mailbox;
+    use super::super::backend::{Prefill, Step};
+    use super::super::mailbox::{Event, Mailbox};
     use super::super::prompt::Prompt;
     use super::super::queue::Job;
     use super::*;
-    use crate::domain::{SamplingParams, UserId};
+    use crate::domain::{ConversationId, SamplingParams, UserId};
 
     struct Broken;
 
     impl Backend for Broken {
         type Sequence = ();
 
+        fn piece(&self) -> usize {
+            64
+        }
+
+        fn missing(&self, _: &Request) -> usize {
+            1
+        }
+
         fn open(&mut self, _: &Request) -> Result<(), String> {
             Ok(())
         }
 
-        fn step(&mut self, _: &mut ()) -> Result<Step, String> {
+        fn prefill(&mut self, (): &mut (), _: usize) -> Result<Prefill, String> {
             panic!("the model broke")
+        }
+
+        fn stage(&mut self, (): &mut ()) -> Result<bool, String> {
+            Ok(true)
+        }
+
+        fn compute(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn sample(&mut self, (): &mut (), _: &mut Vec<u8>) -> Result<Step, String> {
+            Ok(Step::End)
+        }
+
+        fn close(&mut self, (): ()) {}
+
+        fn forget(&mut self, _: ConversationId) {}
+
+        fn tidy(&mut self) -> bool {
+            false
         }
     }
 
     #[tokio::test]
     async fn a_backend_that_panics_fails_the_reply_and_frees_its_place() {
-        let (queue, mailbox, user) = (Queue::new(1, 1), Arc::new(Mailbox::default()), UserId::new());
+        let (queue, mailbox, user) = (Queue::new(1, 1, 1), Arc::new(Mailbox::default()), UserId::new());
         let prompt = Prompt { segments: Vec::new(), left_out: 0, tokens: vec![1] };
-        let request = Request { user, prompt, params: SamplingParams::default(), seed: 1 };
+        let request = Request { user, prompt, shared: 0, task: SamplingParams::default().into(), seed: 1 };
         queue.push(Job::new(queue.reserve(user).unwrap(), Arc::clone(&mailbox), request)).unwrap();
 
         let worker = std::thread::spawn({
             let queue = Arc::clone(&queue);
-            move || run(&queue, &mut Broken)
+            let limits = Limits { parallel: 1, n_ctx: 2048, tokens: 2048, max_stall: Duration::from_secs(1) };
+            move || run(&queue, &mut Broken, limits)
         });
 
         assert!(worker.join().is_err());
-        assert_eq!(mailbox.next().await, Event::Queued { position: 1 });
+        assert!(matches!(mailbox.next().await, Event::Queued { position: 1, .. }));
         assert!(matches!(mailbox.next().await, Event::Failed(_)));
         assert_eq!(queue.taken(), 0);
     }

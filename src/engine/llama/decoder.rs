@@ -1,106 +1,89 @@
-use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 
+use super::cells::id;
+use super::memory::Memory;
 use super::sampler;
-use crate::domain::UserId;
-use crate::engine::backend::{Backend, Request, Step};
+use super::trail::Trail;
+use crate::domain::ConversationId;
+use crate::engine::backend::{Backend, Prefill, Request, Step};
 
-/// The only sequence of the context.
-const SEQUENCE: i32 = 0;
+/// llama.cpp's name for the last output of a computation.
+const LAST_OUTPUT: i32 = -1;
 
-/// The model's context, and what lies in it.
-///
-/// The last request's tokens stay in memory: the same person's next prompt reads only what differs. Prompts are read in
-/// pieces that begin at multiples of `piece`, and reuse ends at one too, so that the same prompt goes through the same
-/// computation whether or not it was in memory, and a fixed seed repeats word for word.
+/// The model at work: pieces of prompts, and batches of one token for each running reply.
 pub(super) struct Decoder<'model> {
     model: &'model LlamaModel,
-    context: LlamaContext<'model>,
+    memory: Memory<'model>,
     batch: LlamaBatch<'static>,
-    piece: usize,
-    n_ctx: usize,
-    /// The tokens in memory, by position.
-    cached: Vec<LlamaToken>,
-    /// Whose they are: one person's are never used for another.
-    owner: Option<UserId>,
+    sizes: Sizes,
+    /// Sequences in the batch, and the token of each.
+    staged: Vec<(usize, i32)>,
+}
+
+/// Sizes of a computation, in tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sizes {
+    /// A piece of a prompt; at most the context's `n_batch`.
+    pub(super) piece: usize,
+    /// Replies that go on together; at most the context's `n_batch`.
+    pub(super) parallel: usize,
+    /// A conversation.
+    pub(super) n_ctx: usize,
+    /// Whether the reply itself is computed again as a part of the next prompt.
+    pub(super) reread_replies: bool,
 }
 
 /// One request.
 pub(super) struct Sequence {
-    prompt: Vec<LlamaToken>,
+    sequence: usize,
+    prompt: Vec<i32>,
+    /// Tokens at the beginning of the prompt that are the operator's.
+    shared: usize,
     reused: usize,
+    keep_reply: bool,
     sampler: LlamaSampler,
     /// Produced, not yet read by the model itself.
-    pending: Option<LlamaToken>,
+    pending: Option<i32>,
+    /// Where the last computation left its outcome.
+    output: i32,
 }
 
 impl<'model> Decoder<'model> {
-    /// At most `n_ctx` tokens, which the context must have, are in memory at a time. `piece` tokens of a prompt are
-    /// read in one step, at most the context's `n_batch`.
-    pub(super) fn new(
-        model: &'model LlamaModel,
-        context: LlamaContext<'model>,
-        n_ctx: usize,
-        piece: usize,
-    ) -> Self {
-        let piece = piece.clamp(1, context.n_batch() as usize);
-        Self {
-            model,
-            context,
-            batch: LlamaBatch::new(piece, 1),
-            piece,
-            n_ctx,
-            cached: Vec::new(),
-            owner: None,
-        }
+    pub(super) fn new(model: &'model LlamaModel, memory: Memory<'model>, sizes: Sizes) -> Self {
+        let batch = LlamaBatch::new(sizes.piece.max(sizes.parallel), 1);
+        Self { model, memory, batch, sizes, staged: Vec::with_capacity(sizes.parallel) }
     }
 
-    /// Keeps of what is in memory only what this prompt begins with; how many tokens that is.
-    fn keep_prefix(&mut self, prompt: &[LlamaToken]) -> usize {
-        let common = prompt.iter().zip(&self.cached).take_while(|(new, old)| new == old).count();
-        // The last token of the prompt is always read again: its outcome is what the reply starts from.
-        let keep = common.min(prompt.len() - 1) / self.piece * self.piece;
-        let kept = keep > 0
-            && u32::try_from(keep).is_ok_and(|keep| {
-                matches!(
-                    self.context.clear_kv_cache_seq(Some(SEQUENCE.unsigned_abs()), Some(keep), None),
-                    Ok(true)
-                )
-            });
-        if kept {
-            self.cached.truncate(keep);
-        } else {
-            self.forget();
-        }
-        self.cached.len()
+    fn held(&self, sequence: usize) -> usize {
+        self.memory.trail(sequence).map_or(0, Trail::len)
     }
 
-    fn forget(&mut self) {
-        self.context.clear_kv_cache();
-        self.cached.clear();
+    fn add(&mut self, token: i32, position: usize, sequence: usize, output: bool) -> Result<(), String> {
+        let position = i32::try_from(position).map_err(|error| error.to_string())?;
+        let added = self.batch.add(LlamaToken(token), position, &[id(sequence)], output);
+        added.map_err(|error| error.to_string())
     }
 
-    /// Reads tokens at the end of what is in memory; the outcome of the last one can then be sampled.
-    fn read(&mut self, tokens: &[LlamaToken]) -> Result<(), String> {
-        let start = self.cached.len();
-        if tokens.is_empty() || tokens.len() > self.piece || start + tokens.len() > self.n_ctx {
+    /// Reads tokens at the end of a sequence; the outcome of the last one can then be sampled.
+    fn read(&mut self, sequence: usize, tokens: &[i32]) -> Result<(), String> {
+        let start = self.held(sequence);
+        if tokens.is_empty() || tokens.len() > self.sizes.piece || start + tokens.len() > self.sizes.n_ctx {
             return Err("The engine was given more than fits the context; this should not happen.".into());
         }
         self.batch.clear();
         for (offset, &token) in tokens.iter().enumerate() {
-            let position = i32::try_from(start + offset).map_err(|error| error.to_string())?;
-            let last = offset + 1 == tokens.len();
-            self.batch.add(token, position, &[SEQUENCE], last).map_err(|error| error.to_string())?;
+            self.add(token, start + offset, sequence, offset + 1 == tokens.len())?;
         }
-        if let Err(error) = self.context.decode(&mut self.batch) {
-            // What a failed call leaves behind is undefined.
-            self.forget();
+        let computed = self.memory.context().decode(&mut self.batch);
+        self.batch.clear();
+        if let Err(error) = computed {
+            self.memory.spoil(sequence);
             return Err(format!("The model could not go on ({error}); try again."));
         }
-        self.cached.extend_from_slice(tokens);
+        self.memory.extend(sequence, tokens);
         Ok(())
     }
 }
@@ -108,42 +91,96 @@ impl<'model> Decoder<'model> {
 impl Backend for Decoder<'_> {
     type Sequence = Sequence;
 
-    fn open(&mut self, request: &Request) -> Result<Sequence, String> {
-        let prompt: Vec<_> = request.prompt.tokens.iter().map(|&token| LlamaToken(token)).collect();
-        let known = 0..self.model.n_vocab();
-        if prompt.is_empty()
-            || prompt.len() >= self.n_ctx
-            || prompt.iter().any(|token| !known.contains(&token.0))
-        {
-            return Err("This prompt was not made for this model; try again.".into());
-        }
-        if self.owner.replace(request.user) != Some(request.user) {
-            self.forget();
-        }
-        let reused = self.keep_prefix(&prompt);
-        let sampler = sampler::chain(self.model, &request.params, request.seed, &prompt, self.n_ctx);
-        Ok(Sequence { prompt, reused, sampler, pending: None })
+    fn piece(&self) -> usize {
+        self.sizes.piece
     }
 
-    fn step(&mut self, sequence: &mut Sequence) -> Result<Step, String> {
-        let done = self.cached.len();
-        if done < sequence.prompt.len() {
-            let end = sequence.prompt.len().min(done + self.piece);
-            self.read(&sequence.prompt[done..end])?;
-            return Ok(Step::Prefill { done: end, reused: sequence.reused });
+    fn missing(&self, request: &Request) -> usize {
+        self.memory.missing(request)
+    }
+
+    fn open(&mut self, request: &Request) -> Result<Sequence, String> {
+        let (prompt, n_ctx) = (request.prompt.tokens.clone(), self.sizes.n_ctx);
+        let known = 0..self.model.n_vocab();
+        if prompt.is_empty() || prompt.len() >= n_ctx || prompt.iter().any(|token| !known.contains(token)) {
+            return Err("This prompt was not made for this model; try again.".into());
         }
-        if let Some(token) = sequence.pending.take() {
-            if done >= self.n_ctx {
-                return Ok(Step::Full);
+        let (sequence, reused) = self.memory.open(request, request.longest(n_ctx))?;
+        let sampler = sampler::chain(self.model, &request.task.params, request.seed, &prompt, n_ctx);
+        Ok(Sequence {
+            sequence,
+            prompt,
+            shared: request.shared,
+            reused,
+            keep_reply: request.task.keep_reply && !self.sizes.reread_replies,
+            sampler,
+            pending: None,
+            output: LAST_OUTPUT,
+        })
+    }
+
+    fn prefill(&mut self, request: &mut Sequence, limit: usize) -> Result<Prefill, String> {
+        let Sequence { sequence, shared, reused, .. } = *request;
+        let done = self.held(sequence);
+        // The operator's part ends a piece, so that it is computed in the same way whatever follows it.
+        let end = if done < shared { shared } else { request.prompt.len() };
+        let end = end.min(done + limit.min(self.sizes.piece));
+        self.read(sequence, &request.prompt[done..end])?;
+        if end == shared {
+            self.memory.pin(sequence);
+        }
+        request.output = LAST_OUTPUT;
+        Ok(Prefill { done: end, reused, read: end - done })
+    }
+
+    fn stage(&mut self, request: &mut Sequence) -> Result<bool, String> {
+        let position = self.held(request.sequence);
+        let Some(token) = request.pending.take() else { return Ok(false) };
+        if position >= self.sizes.n_ctx {
+            return Ok(false);
+        }
+        request.output = self.batch.n_tokens();
+        self.add(token, position, request.sequence, true)?;
+        self.staged.push((request.sequence, token));
+        Ok(true)
+    }
+
+    fn compute(&mut self) -> Result<(), String> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let computed = self.memory.context().decode(&mut self.batch);
+        self.batch.clear();
+        for (sequence, token) in self.staged.drain(..) {
+            match computed {
+                Ok(()) => self.memory.extend(sequence, &[token]),
+                Err(_) => self.memory.spoil(sequence),
             }
-            self.read(&[token])?;
         }
-        let token = sequence.sampler.sample(&self.context, -1);
+        computed.map_err(|error| format!("The model could not go on ({error}); try again."))
+    }
+
+    fn sample(&mut self, request: &mut Sequence, bytes: &mut Vec<u8>) -> Result<Step, String> {
+        let token = request.sampler.sample(self.memory.context(), request.output);
         let vocab = self.model.vocab();
         if vocab.is_eog(token) {
             return Ok(Step::End);
         }
-        sequence.pending = Some(token);
-        Ok(Step::Token { id: token.0, bytes: vocab.token_to_piece(token, false, None) })
+        request.pending = Some(token.0);
+        vocab.token_to_piece_into(token, bytes, false, None);
+        Ok(Step::Token(token.0))
+    }
+
+    fn close(&mut self, request: Sequence) {
+        let keep = if request.keep_reply { usize::MAX } else { request.prompt.len() };
+        self.memory.close(request.sequence, keep);
+    }
+
+    fn forget(&mut self, conversation: ConversationId) {
+        self.memory.forget(conversation);
+    }
+
+    fn tidy(&mut self) -> bool {
+        self.memory.tidy()
     }
 }

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use crate::engine::EngineError;
 
@@ -24,6 +25,14 @@ pub(in crate::engine) fn find(configured: &Path) -> Result<PathBuf, EngineError>
         Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(refused(&file, "is not a GGUF file")),
         Err(error) => Err(refused(&file, &format!("cannot be read ({error})"))),
     }
+}
+
+/// What tells this file from any other, without reading all of it.
+pub(super) fn fingerprint(file: &Path) -> std::io::Result<String> {
+    let metadata = file.metadata()?;
+    let written = metadata.modified()?.duration_since(UNIX_EPOCH).map_err(std::io::Error::other)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    Ok(format!("{name} {} {}", metadata.len(), written.as_nanos()))
 }
 
 fn refused(file: &Path, why: &str) -> EngineError {

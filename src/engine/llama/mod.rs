@@ -1,15 +1,19 @@
 //! llama.cpp: loading a model, its vocabulary, its decoder. The only place that names llama_cpp_2.
 
+mod cells;
 mod decoder;
+mod disk;
 mod file;
+mod memory;
 mod sampler;
+mod sizes;
+mod store;
+mod trail;
 mod vocabulary;
 
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
@@ -19,21 +23,20 @@ use tokio::sync::watch;
 pub(super) use file::find;
 
 use self::decoder::Decoder;
+use self::disk::Disk;
+use self::memory::Memory;
+use self::sizes::Plan;
+use self::store::Store;
 use self::vocabulary::Vocabulary;
 use super::prompt::{ChatTemplate, PromptBuilder};
 use super::queue::Queue;
-use super::{EngineState, Model, worker};
-use crate::config::{CacheType, FlashAttention, LlmConfig};
-
-/// Context of a model that was trained with more, unless the operator wants more.
-const DEFAULT_N_CTX: u32 = 8192;
-
-/// Prompt tokens between two looks at who cancelled, on a CPU: a piece of 64 costs nothing there. On a GPU it is `n_batch`.
-const CPU_PIECE: u32 = 64;
+use super::{EngineOptions, EngineState, Model, worker};
+use crate::config::LlmConfig;
 
 /// Loads the model and runs requests until the queue stops. An error is a sentence.
 pub(super) fn run(
     config: &LlmConfig,
+    options: &EngineOptions,
     file: &Path,
     queue: &Arc<Queue>,
     state: &watch::Sender<EngineState>,
@@ -41,21 +44,38 @@ pub(super) fn run(
     let backend = backend()?;
     let Some(llama) = load(backend, config, file, queue, state)? else { return Ok(()) };
     let llama = Arc::new(llama);
-    let n_ctx = context_length(config, &llama);
-    let context = llama.new_context(backend, context_params(config, n_ctx)).map_err(|_| {
+    let plan = Plan::new(config, &llama);
+    let context = llama.new_context(backend, plan.context_params(config)).map_err(|_| {
         format!(
-            "llama.cpp could not make a context of {n_ctx} tokens for {}: choose a smaller [default.llm] n_ctx, or a model \
-             that leaves more memory free.",
+            "llama.cpp could not make a context of {} tokens for {}: choose a smaller [default.llm] kv_tokens or n_ctx, or a \
+             model that leaves more memory free.",
+            plan.capacity,
             file.display()
         )
     })?;
-    let n_ctx = context.n_ctx().min(n_ctx);
-    let model = Arc::new(describe(&llama, file, n_ctx)?);
+    let model = Arc::new(describe(&llama, file, plan.n_ctx, &options.system_prompt)?);
+    let store = Store::new(mebibytes(config.kv_ram_mib), disk(config, options, file));
+    let memory = Memory::new(context, plan.sequences, plan.rules(config, &llama), store);
     tracing::info!(model = model.name, n_ctx = model.n_ctx, "the model is ready");
     state.send_replace(EngineState::Ready(model));
-    let piece = if config.n_gpu_layers > 0 { config.n_batch } else { CPU_PIECE.min(config.n_batch) };
-    worker::run(queue, &mut Decoder::new(&llama, context, n_ctx as usize, piece as usize));
+    worker::run(queue, &mut Decoder::new(&llama, memory, plan.sizes(config)), plan.limits(config));
     Ok(())
+}
+
+/// The folder of saved conversations; none if it is turned off, or cannot be used.
+fn disk(config: &LlmConfig, options: &EngineOptions, file: &Path) -> Option<Disk> {
+    let dir = options.kv_dir.clone().filter(|_| config.kv_disk_mib > 0 && config.kv_ram_mib > 0)?;
+    let opened = file::fingerprint(file)
+        .map(|file| format!("{file} {:?} {:?} {BUILD}", config.cache_type_k, config.cache_type_v))
+        .and_then(|fingerprint| Disk::open(dir, mebibytes(config.kv_disk_mib), fingerprint));
+    opened.inspect_err(|error| tracing::warn!(%error, "conversations are not saved over a restart")).ok()
+}
+
+/// What a saved state depends on beside the model: the version of this code.
+const BUILD: &str = env!("CARGO_PKG_VERSION");
+
+fn mebibytes(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX).saturating_mul(1 << 20)
 }
 
 /// llama.cpp's process-wide state. It can be initialized only once in a process and so is never given up.
@@ -103,51 +123,7 @@ fn load(
     }
 }
 
-fn context_length(config: &LlmConfig, model: &LlamaModel) -> u32 {
-    let trained = model.n_ctx_train();
-    if config.n_ctx > trained {
-        tracing::warn!(
-            n_ctx = config.n_ctx,
-            trained,
-            "n_ctx is larger than the model was trained with: long replies may lose their sense"
-        );
-    }
-    if config.n_ctx == 0 { trained.clamp(1, DEFAULT_N_CTX) } else { config.n_ctx }
-}
-
-fn context_params(config: &LlmConfig, n_ctx: u32) -> LlamaContextParams {
-    let cores = num_cpus::get_physical().min(num_cpus::get()).max(1);
-    let threads = if config.n_threads == 0 { i32::try_from(cores) } else { i32::try_from(config.n_threads) };
-    let threads = threads.unwrap_or(1);
-    // The values of llama.cpp's `enum llama_flash_attn_type`, which the safe crate does not name.
-    let flash_attention = match config.flash_attn {
-        FlashAttention::Auto => -1,
-        FlashAttention::Off => 0,
-        FlashAttention::On => 1,
-    };
-    LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(n_ctx))
-        .with_n_batch(config.n_batch)
-        .with_n_ubatch(config.n_ubatch.min(config.n_batch))
-        .with_n_seq_max(1)
-        .with_n_threads(threads)
-        .with_n_threads_batch(threads)
-        .with_flash_attention_policy(flash_attention)
-        .with_type_k(cache_type(config.cache_type_k))
-        .with_type_v(cache_type(config.cache_type_v))
-}
-
-fn cache_type(kind: CacheType) -> KvCacheType {
-    match kind {
-        CacheType::F32 => KvCacheType::F32,
-        CacheType::F16 => KvCacheType::F16,
-        CacheType::Bf16 => KvCacheType::BF16,
-        CacheType::Q8_0 => KvCacheType::Q8_0,
-        CacheType::Q4_0 => KvCacheType::Q4_0,
-    }
-}
-
-fn describe(llama: &Arc<LlamaModel>, file: &Path, n_ctx: u32) -> Result<Model, String> {
+fn describe(llama: &Arc<LlamaModel>, file: &Path, n_ctx: u32, system_prompt: &str) -> Result<Model, String> {
     let meta = |key: &str| llama.meta_val_str(key).ok().filter(|value| !value.trim().is_empty());
     let architecture = meta("general.architecture").unwrap_or_default();
     if matches!(meta("tokenizer.ggml.model").as_deref(), None | Some("none" | "no_vocab"))
@@ -161,6 +137,7 @@ fn describe(llama: &Arc<LlamaModel>, file: &Path, n_ctx: u32) -> Result<Model, S
     let vocabulary = Vocabulary::new(Arc::clone(llama))?;
     let (bos, eos) = vocabulary.frame_texts();
     let template = ChatTemplate::new(meta("tokenizer.chat_template").as_deref(), &bos, &eos);
+    let prompts = PromptBuilder { tokenizer: Box::new(vocabulary), template, n_ctx: n_ctx as usize };
     Ok(Model {
         name: file.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         architecture,
@@ -168,6 +145,7 @@ fn describe(llama: &Arc<LlamaModel>, file: &Path, n_ctx: u32) -> Result<Model, S
         n_ctx_train: llama.n_ctx_train(),
         n_vocab: llama.n_vocab().unsigned_abs(),
         size: llama.size(),
-        prompts: PromptBuilder { tokenizer: Box::new(vocabulary), template, n_ctx: n_ctx as usize },
+        shared: prompts.shared(system_prompt),
+        prompts,
     })
 }

@@ -20,7 +20,7 @@ pub(super) fn chain(
     model: &LlamaModel,
     params: &SamplingParams,
     seed: u32,
-    prompt: &[LlamaToken],
+    prompt: &[i32],
     n_ctx: usize,
 ) -> LlamaSampler {
     let repeat_last_n = window(params.repeat_last_n, n_ctx);
@@ -50,7 +50,8 @@ pub(super) fn chain(
     }
     samplers.extend(choice(model, params, seed));
     let remembered = usize::try_from(repeat_last_n.max(dry_last_n)).unwrap_or(0);
-    LlamaSampler::chain(samplers, true).with_tokens(&prompt[prompt.len().saturating_sub(remembered)..])
+    let end = &prompt[prompt.len().saturating_sub(remembered)..];
+    LlamaSampler::chain(samplers, true).with_tokens(end.iter().map(|&token| LlamaToken(token)))
 }
 
 /// What cuts the candidates down and picks one.

@@ -110,7 +110,7 @@ mod tests {
         let special: Vec<_> = vocab.tokens().filter(special).collect();
         let texts =
             special.iter().map(|token| vocab.text(*token).unwrap().to_str().unwrap().to_owned()).collect();
-        (describe(&llama, &file, 8192).unwrap(), special.iter().map(|token| token.0).collect(), texts)
+        (describe(&llama, &file, 8192, "").unwrap(), special.iter().map(|token| token.0).collect(), texts)
     }
 
     #[test]

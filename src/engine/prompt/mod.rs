@@ -105,6 +105,30 @@ impl PromptBuilder {
         Ok(Prompt { segments, left_out: 0, tokens })
     }
 
+    /// The tokens that every prompt under this system prompt begins with, whatever is said then; none where the template
+    /// makes them depend on it.
+    pub(super) fn shared(&self, system_prompt: &str) -> Vec<i32> {
+        let message = |role, content: &str| PromptMessage { role, content: content.into(), token_ids: None };
+        let content = system_prompt.trim();
+        let system = (!content.is_empty()).then(|| message(Role::System, content));
+        let prompt = |said: &&str| {
+            let question = message(Role::User, said);
+            let messages: Vec<_> = system.iter().chain([&question]).collect();
+            self.build(&messages).map(|prompt| prompt.tokens).unwrap_or_default()
+        };
+        // Beginnings of different kinds, which would join differently with what stands before them.
+        let mut prompts = ["a", "\n", " ", "1", "é"].iter().map(prompt);
+        let first = prompts.next().unwrap_or_default();
+        prompts.fold(first, |shared, other| {
+            shared
+                .into_iter()
+                .zip(other)
+                .take_while(|(left, right)| left == right)
+                .map(|(token, _)| token)
+                .collect()
+        })
+    }
+
     fn render(&self, messages: &[&PromptMessage]) -> Result<Vec<Segment>, EngineError> {
         let marks = Marks::new();
         let framed = messages.iter().enumerate().map(|(index, message)| TemplateMessage {

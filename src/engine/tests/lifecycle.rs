@@ -7,8 +7,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_missing_model_is_refused_at_once() {
-    let error =
-        Engine::start(LlmConfig { model: "nowhere.gguf".into(), ..LlmConfig::default() }).err().unwrap();
+    let error = Engine::start(
+        LlmConfig { model: "nowhere.gguf".into(), ..LlmConfig::default() },
+        EngineOptions::default(),
+    )
+    .err()
+    .unwrap();
 
     assert!(matches!(error, EngineError::Failed(sentence) if sentence.contains("nowhere.gguf")));
 }
@@ -19,7 +23,11 @@ async fn a_truncated_model_fails_with_a_sentence_that_names_it() {
     for length in [100, 1_000_000, whole.len() / 2] {
         let mut file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
         file.write_all(&whole[..length]).unwrap();
-        let engine = Engine::start(LlmConfig { model: file.path().into(), ..LlmConfig::default() }).unwrap();
+        let engine = Engine::start(
+            LlmConfig { model: file.path().into(), ..LlmConfig::default() },
+            EngineOptions::default(),
+        )
+        .unwrap();
 
         assert!(engine.stopped(PATIENCE).await);
 
@@ -31,7 +39,7 @@ async fn a_truncated_model_fails_with_a_sentence_that_names_it() {
 
 #[tokio::test]
 async fn shutting_down_ends_what_runs_and_what_waits_and_refuses_the_rest() {
-    let engine = echo(echo_config()).await;
+    let engine = echo(LlmConfig { n_parallel: 1, ..echo_config() }).await;
     let mut runs =
         send(&engine, UserId::new(), r#"{"pieces": ["a"], "delay_ms": 60000}"#, SamplingParams::default());
     while !matches!(runs.next().await, Event::Prefill { .. }) {}
@@ -48,7 +56,7 @@ async fn shutting_down_ends_what_runs_and_what_waits_and_refuses_the_rest() {
 
 #[tokio::test]
 async fn shutting_down_while_the_model_loads_stops_the_loading() {
-    let engine = Engine::start(real_config()).unwrap();
+    let engine = Engine::start(real_config(), EngineOptions::default()).unwrap();
 
     engine.shutdown();
 

@@ -1,9 +1,12 @@
 //! The room as its users see it: with the scripted model, and with a real one.
 
+mod disorder;
 mod lifecycle;
+mod memory;
 mod queueing;
 mod real;
 mod sampling;
+mod together;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -31,13 +34,14 @@ fn echo_config() -> LlmConfig {
 /// One real engine for all tests of a process.
 async fn real() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    let engine = ENGINE.get_or_init(|| Engine::start(real_config()).unwrap()).clone();
+    let engine =
+        ENGINE.get_or_init(|| Engine::start(real_config(), EngineOptions::default()).unwrap()).clone();
     ready(&engine).await;
     engine
 }
 
 async fn echo(config: LlmConfig) -> Engine {
-    let engine = Engine::start(config).unwrap();
+    let engine = Engine::start(config, EngineOptions::default()).unwrap();
     ready(&engine).await;
     engine
 }

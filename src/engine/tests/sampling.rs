@@ -47,7 +47,7 @@ async fn a_seed_repeats_and_another_one_differs() {
 #[tokio::test]
 async fn a_seed_repeats_also_when_the_prompt_is_still_in_memory() {
     // An engine of its own, for another test's request would take the memory.
-    let (engine, user) = (Engine::start(real_config()).unwrap(), UserId::new());
+    let (engine, user) = (Engine::start(real_config(), EngineOptions::default()).unwrap(), UserId::new());
     ready(&engine).await;
     let question = QUESTION.repeat(20);
     let params = SamplingParams { max_tokens: 60, ..wild() };

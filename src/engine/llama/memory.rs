@@ -1,0 +1,361 @@
+use llama_cpp_2::context::LlamaContext;
+
+use super::cells::{copy_cells, forget_cells, id};
+use super::store::{Found, Store};
+use super::trail::Trail;
+use crate::domain::{ConversationId, UserId};
+use crate::engine::backend::Request;
+use crate::engine::ffi;
+
+/// The sequence of the operator's own beginning of every prompt.
+const OPERATOR: usize = 0;
+
+/// Fewer tokens are computed again as fast as they are saved and brought back.
+const WORTH_SAVING: usize = 64;
+
+/// What the context remembers, sequence by sequence, and what it is used for again.
+///
+/// A conversation's sequence stays after its reply, so that the next turn reads only what is new. Another prompt of the same
+/// person that begins alike copies the common part, which costs no memory: sequences share their cells. The least recently used
+/// leave for the store when there is no room.
+///
+/// Invariants: what one person's request left is never used for another's, but for the operator's own beginning; the tokens of
+/// what runs, at their longest, and of what stays fit the context, so that no computation ever lacks room.
+pub(super) struct Memory<'model> {
+    context: LlamaContext<'model>,
+    /// By sequence; that of the operator is never one of them.
+    residents: Vec<Option<Resident>>,
+    /// Tokens in the operator's sequence.
+    pinned: usize,
+    rules: Rules,
+    store: Store,
+    clock: u64,
+}
+
+/// What a context can hold, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// Tokens in all.
+    pub(super) capacity: usize,
+    /// Sequences that may stay without a request.
+    pub(super) idle: usize,
+    /// Whether a sequence can be gone on with only from its end: recurrent models cannot forget.
+    pub(super) whole: bool,
+    /// Whether a request has the context for itself, so that nothing else can have an influence.
+    pub(super) alone: bool,
+}
+
+/// A sequence that holds something.
+struct Resident {
+    user: UserId,
+    conversation: Option<ConversationId>,
+    trail: Trail,
+    /// Tokens it may come to have, while a request runs in it.
+    limit: Option<usize>,
+    used: u64,
+    /// Whether the store has it as it is.
+    saved: bool,
+    /// Whether nothing of it may stay.
+    condemned: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Source {
+    Nothing,
+    Resident(usize),
+    Operator,
+    Store(Found),
+}
+
+impl Resident {
+    fn room(&self) -> usize {
+        self.limit.unwrap_or(self.trail.len())
+    }
+
+    fn is_worth_saving(&self) -> bool {
+        !self.saved && !self.condemned && self.trail.len() >= WORTH_SAVING
+    }
+}
+
+impl<'model> Memory<'model> {
+    /// An empty context of `sequences` sequences.
+    pub(super) fn new(context: LlamaContext<'model>, sequences: usize, rules: Rules, store: Store) -> Self {
+        let residents = std::iter::repeat_with(|| None).take(sequences).collect();
+        Self { context, residents, pinned: 0, rules, store, clock: 0 }
+    }
+
+    pub(super) fn context(&mut self) -> &mut LlamaContext<'model> {
+        &mut self.context
+    }
+
+    /// What a sequence holds.
+    pub(super) fn trail(&self, sequence: usize) -> Option<&Trail> {
+        self.residents[sequence].as_ref().map(|resident| &resident.trail)
+    }
+
+    /// Tokens of a prompt that are not in memory.
+    pub(super) fn missing(&self, request: &Request) -> usize {
+        request.prompt.token_count() - self.best(request).1
+    }
+
+    /// A sequence for a request that comes to at most `limit` tokens, and how many tokens of its prompt are in it.
+    pub(super) fn open(&mut self, request: &Request, limit: usize) -> Result<(usize, usize), String> {
+        self.clock += 1;
+        let (source, keep) = self.best(request);
+        let sequence = match source {
+            Source::Resident(sequence) if self.takes_over(request, sequence, keep, limit) => {
+                self.claim(sequence, request, limit);
+                self.make_room(0)?;
+                sequence
+            }
+            Source::Resident(other) => {
+                let before = self.hold(other);
+                let sequence = self.empty_sequence(request, limit);
+                self.residents[other].iter_mut().for_each(|resident| resident.limit = before);
+                let sequence = sequence?;
+                let trail = self.trail(other).cloned().unwrap_or_default();
+                self.copy(other, sequence, trail)?;
+                sequence
+            }
+            Source::Operator => {
+                let sequence = self.empty_sequence(request, limit)?;
+                match self.pinned {
+                    0 => return self.open(request, limit), // It had to make room.
+                    pinned => {
+                        self.copy(OPERATOR, sequence, operator_trail(&request.prompt.tokens[..pinned]))?
+                    }
+                }
+                sequence
+            }
+            Source::Store(found) => {
+                let sequence = self.empty_sequence(request, limit.max(found.length))?;
+                self.claim(sequence, request, limit);
+                if !self.bring_back(found, sequence) {
+                    self.clear(sequence);
+                    self.store.drop_entry(found);
+                    return self.open(request, limit);
+                }
+                sequence
+            }
+            Source::Nothing => self.empty_sequence(request, limit)?,
+        };
+        Ok((sequence, self.shorten(sequence, keep)))
+    }
+
+    /// Notes tokens that were computed together.
+    pub(super) fn extend(&mut self, sequence: usize, tokens: &[i32]) {
+        if let Some(resident) = &mut self.residents[sequence] {
+            resident.trail.extend(tokens);
+            resident.saved = false;
+        }
+    }
+
+    /// Keeps the operator's beginning, which this sequence has just come to the end of.
+    pub(super) fn pin(&mut self, sequence: usize) {
+        let length = self.trail(sequence).map_or(0, Trail::len);
+        if self.pinned == 0 && !self.rules.alone && copy_cells(&mut self.context, sequence, OPERATOR, length)
+        {
+            self.pinned = length;
+        }
+    }
+
+    /// What a failed computation left behind is undefined: nothing of it may stay.
+    pub(super) fn spoil(&mut self, sequence: usize) {
+        self.residents[sequence].iter_mut().for_each(|resident| resident.condemned = true);
+    }
+
+    /// A request is over; its first `keep` tokens may stay.
+    pub(super) fn close(&mut self, sequence: usize, keep: usize) {
+        self.clock += 1;
+        let Some(resident) = &mut self.residents[sequence] else { return };
+        (resident.limit, resident.used) = (None, self.clock);
+        if resident.condemned || self.shorten(sequence, keep) == 0 {
+            self.clear(sequence);
+        }
+    }
+
+    /// Drops all that is kept of a conversation.
+    pub(super) fn forget(&mut self, conversation: ConversationId) {
+        self.store.forget(conversation);
+        for sequence in 0..self.residents.len() {
+            let Some(resident) = &mut self.residents[sequence] else { continue };
+            if resident.conversation == Some(conversation) {
+                resident.condemned = true;
+                if resident.limit.is_none() {
+                    self.clear(sequence);
+                }
+            }
+        }
+    }
+
+    /// Saves one conversation, or hands one to the disk; whether there was one.
+    pub(super) fn tidy(&mut self) -> bool {
+        let unsaved = |resident: &Resident| resident.limit.is_none() && resident.is_worth_saving();
+        let sequence = self.residents.iter().position(|slot| slot.as_ref().is_some_and(unsaved));
+        match sequence.filter(|_| self.store.is_on()) {
+            Some(sequence) => {
+                self.save(sequence);
+                true
+            }
+            None => self.store.write_one(),
+        }
+    }
+
+    /// Where most of a prompt can be had from, and how many tokens.
+    fn best(&self, request: &Request) -> (Source, usize) {
+        let (prompt, whole) = (&request.prompt.tokens, self.rules.whole);
+        let mut best = (Source::Nothing, 0);
+        let mut consider = |source, keep| {
+            if keep > best.1 {
+                best = (source, keep);
+            }
+        };
+        for (sequence, resident) in self.residents.iter().enumerate() {
+            if let Some(resident) = resident
+                && resident.user == request.user
+                && !resident.condemned
+            {
+                consider(Source::Resident(sequence), resident.trail.usable(prompt, whole));
+            }
+        }
+        if self.pinned == request.shared && self.pinned < prompt.len() {
+            consider(Source::Operator, self.pinned);
+        }
+        if let Some(found) = self.store.find(request.user, prompt, whole) {
+            consider(Source::Store(found), found.keep);
+        }
+        best
+    }
+
+    /// Whether a request goes on in a sequence itself, not in a copy: if little else of use is in it, or no room for both.
+    fn takes_over(&self, request: &Request, sequence: usize, keep: usize, limit: usize) -> bool {
+        let Some(resident) = &self.residents[sequence] else { return false };
+        let others: usize = self.residents.iter().flatten().filter_map(|resident| resident.limit).sum();
+        let both_fit = others + resident.trail.len() + limit <= self.rules.capacity;
+        let lost = resident.trail.len() - keep;
+        let little_else = match resident.conversation == request.task.conversation {
+            true => lost <= keep,
+            false => lost == 0,
+        };
+        resident.limit.is_none() && (little_else || !both_fit || self.rules.alone)
+    }
+
+    fn claim(&mut self, sequence: usize, request: &Request, limit: usize) {
+        let clock = self.clock;
+        self.residents[sequence].iter_mut().for_each(|resident| {
+            (resident.limit, resident.used) = (Some(limit), clock);
+            resident.conversation = request.task.conversation;
+        });
+    }
+
+    /// Keeps a sequence from being pushed out for a while; what its limit was.
+    fn hold(&mut self, sequence: usize) -> Option<usize> {
+        let resident = self.residents[sequence].as_mut()?;
+        let room = resident.room();
+        std::mem::replace(&mut resident.limit, Some(room))
+    }
+
+    /// A sequence with nothing in it, for a request that comes to at most `limit` tokens.
+    fn empty_sequence(&mut self, request: &Request, limit: usize) -> Result<usize, String> {
+        self.make_room(limit)?;
+        let mut sequences = self.residents.iter().enumerate().skip(OPERATOR + 1);
+        let free = sequences.find(|(_, resident)| resident.is_none()).map(|(sequence, _)| sequence);
+        let Some(sequence) = free else { return Err(no_room()) };
+        self.residents[sequence] = Some(Resident {
+            user: request.user,
+            conversation: request.task.conversation,
+            trail: Trail::default(),
+            limit: Some(limit),
+            used: self.clock,
+            saved: false,
+            condemned: false,
+        });
+        Ok(sequence)
+    }
+
+    /// Pushes out the least recently used until `tokens` more fit, and one more sequence.
+    fn make_room(&mut self, tokens: usize) -> Result<(), String> {
+        loop {
+            let held: usize = self.residents.iter().flatten().map(Resident::room).sum();
+            let idle = self.residents.iter().enumerate().filter_map(|(sequence, resident)| {
+                let resident = resident.as_ref()?;
+                resident.limit.is_none().then_some((resident.used, sequence))
+            });
+            let idle: Vec<_> = idle.collect();
+            let fits = self.pinned + held + tokens <= self.rules.capacity;
+            let may_stay = if self.rules.alone { 0 } else { self.rules.idle };
+            if fits && idle.len() <= may_stay {
+                return Ok(());
+            }
+            match idle.into_iter().min() {
+                Some((_, sequence)) => self.push_out(sequence),
+                None if self.pinned > 0 => {
+                    forget_cells(&mut self.context, OPERATOR, 0);
+                    self.pinned = 0;
+                }
+                None => return Err(no_room()),
+            }
+        }
+    }
+
+    fn push_out(&mut self, sequence: usize) {
+        if self.store.is_on() && self.residents[sequence].as_ref().is_some_and(Resident::is_worth_saving) {
+            self.save(sequence);
+        }
+        self.clear(sequence);
+    }
+
+    fn save(&mut self, sequence: usize) {
+        let Some(resident) = &mut self.residents[sequence] else { return };
+        resident.saved = true;
+        let Some(state) = ffi::save_sequence(&self.context, id(sequence)) else { return };
+        self.store.put(resident.user, resident.conversation, resident.trail.clone(), state);
+    }
+
+    fn bring_back(&mut self, found: Found, sequence: usize) -> bool {
+        let Some((state, trail)) = self.store.take_out(found) else { return false };
+        let restored = ffi::restore_sequence(&mut self.context, id(sequence), &state);
+        self.residents[sequence].iter_mut().for_each(|resident| {
+            (resident.trail, resident.saved) = (trail.clone(), true);
+        });
+        restored
+    }
+
+    fn copy(&mut self, from: usize, to: usize, trail: Trail) -> Result<(), String> {
+        if !copy_cells(&mut self.context, from, to, trail.len()) {
+            return Err(no_room());
+        }
+        self.residents[to].iter_mut().for_each(|resident| resident.trail = trail.clone());
+        Ok(())
+    }
+
+    /// Forgets what comes after the first `keep` tokens, or everything where the model cannot do that; what is left.
+    fn shorten(&mut self, sequence: usize, keep: usize) -> usize {
+        let Some(resident) = &mut self.residents[sequence] else { return 0 };
+        if keep < resident.trail.len() {
+            let keep = if forget_cells(&mut self.context, sequence, keep) { keep } else { 0 };
+            if keep == 0 {
+                forget_cells(&mut self.context, sequence, 0);
+            }
+            resident.trail.truncate(keep);
+            resident.saved = false;
+        }
+        resident.trail.len()
+    }
+
+    fn clear(&mut self, sequence: usize) {
+        forget_cells(&mut self.context, sequence, 0);
+        self.residents[sequence] = None;
+    }
+}
+
+/// The operator's beginning, as it was read: in a piece of its own.
+fn operator_trail(tokens: &[i32]) -> Trail {
+    let mut trail = Trail::default();
+    trail.extend(tokens);
+    trail
+}
+
+fn no_room() -> String {
+    "The model's memory has no room for this request; this should not happen, please report it.".into()
+}

@@ -1,0 +1,162 @@
+use std::num::NonZeroU32;
+
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
+use llama_cpp_2::model::LlamaModel;
+
+use super::decoder::Sizes;
+use super::memory::Rules;
+use crate::config::{CacheType, FlashAttention, LlmConfig};
+use crate::engine::worker::Limits;
+use crate::engine::{max_stall, parallel};
+
+/// Context of a model that was trained with more, unless the operator wants more.
+const DEFAULT_N_CTX: u32 = 8192;
+
+/// Tokens of all conversations, unless the operator wants more: enough for a handful of long ones, or many short ones.
+const DEFAULT_KV_TOKENS: u32 = 16_384;
+
+/// Tokens of a prompt that are computed at once. On a CPU larger pieces are hardly faster, and running replies wait longer.
+const CPU_PIECE: u32 = 64;
+const GPU_PIECE: u32 = 512;
+
+/// How large everything is: from the configuration, and where it leaves the choice, from the model and the machine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Plan {
+    /// Tokens of one conversation.
+    pub(super) n_ctx: u32,
+    /// Tokens of all conversations in the model's memory.
+    pub(super) capacity: u32,
+    /// Sequences: the operator's, one for each request, and as many that wait for their next turn.
+    pub(super) sequences: usize,
+    parallel: usize,
+    n_batch: u32,
+    n_ubatch: u32,
+}
+
+impl Plan {
+    pub(super) fn new(config: &LlmConfig, model: &LlamaModel) -> Self {
+        let trained = model.n_ctx_train();
+        if config.n_ctx > trained {
+            tracing::warn!(
+                n_ctx = config.n_ctx,
+                trained,
+                "n_ctx is larger than the model was trained with: long replies may lose their sense"
+            );
+        }
+        Self::for_context(config, trained)
+    }
+
+    fn for_context(config: &LlmConfig, trained: u32) -> Self {
+        let parallel = parallel(config);
+        let n_ctx = if config.n_ctx == 0 { trained.clamp(1, DEFAULT_N_CTX) } else { config.n_ctx };
+        let wanted = match config.kv_tokens {
+            _ if config.deterministic => n_ctx,
+            0 => n_ctx.saturating_mul(config.n_parallel).min(DEFAULT_KV_TOKENS),
+            tokens => tokens,
+        };
+        let piece = if config.n_gpu_layers > 0 { GPU_PIECE } else { CPU_PIECE };
+        let n_batch = if config.n_batch == 0 { piece.max(config.n_ubatch) } else { config.n_batch };
+        let n_ubatch = if config.n_ubatch == 0 { n_batch } else { config.n_ubatch };
+        Self { n_ctx, capacity: wanted.max(n_ctx), sequences: 1 + 2 * parallel, parallel, n_batch, n_ubatch }
+    }
+
+    pub(super) fn limits(&self, config: &LlmConfig) -> Limits {
+        Limits {
+            parallel: self.parallel,
+            n_ctx: self.n_ctx as usize,
+            tokens: self.capacity as usize,
+            max_stall: max_stall(config),
+        }
+    }
+
+    pub(super) fn rules(&self, config: &LlmConfig, model: &LlamaModel) -> Rules {
+        Rules {
+            capacity: self.capacity as usize,
+            idle: self.parallel,
+            whole: model.is_recurrent() || model.is_hybrid(),
+            alone: config.deterministic,
+        }
+    }
+
+    pub(super) fn sizes(&self, config: &LlmConfig) -> Sizes {
+        Sizes {
+            piece: self.n_batch as usize,
+            parallel: self.parallel,
+            n_ctx: self.n_ctx as usize,
+            reread_replies: config.deterministic,
+        }
+    }
+
+    pub(super) fn context_params(&self, config: &LlmConfig) -> LlamaContextParams {
+        let cores = num_cpus::get_physical().min(num_cpus::get()).max(1);
+        let threads = |number: u32, otherwise: i32| match number {
+            0 => otherwise,
+            number => i32::try_from(number).unwrap_or(otherwise),
+        };
+        let n_threads = threads(config.n_threads, i32::try_from(cores).unwrap_or(1));
+        // The values of llama.cpp's `enum llama_flash_attn_type`, which the safe crate does not name.
+        let flash_attention = match config.flash_attn {
+            FlashAttention::Auto => -1,
+            FlashAttention::Off => 0,
+            FlashAttention::On => 1,
+        };
+        // A batch holds a piece of a prompt, or one token of each reply.
+        let n_batch = self.n_batch.max(u32::try_from(self.parallel).unwrap_or(1));
+        LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(self.capacity))
+            .with_n_batch(n_batch)
+            .with_n_ubatch(self.n_ubatch)
+            .with_n_seq_max(u32::try_from(self.sequences).unwrap_or(1))
+            // One memory for all sequences: they can share cells, and any of them go together in one batch.
+            .with_kv_unified(true)
+            // A sliding window would forget what an edit goes back to.
+            .with_swa_full(true)
+            .with_n_threads(n_threads)
+            .with_n_threads_batch(threads(config.n_threads_batch, n_threads))
+            .with_flash_attention_policy(flash_attention)
+            .with_type_k(cache_type(config.cache_type_k))
+            .with_type_v(cache_type(config.cache_type_v))
+    }
+}
+
+fn cache_type(kind: CacheType) -> KvCacheType {
+    match kind {
+        CacheType::F32 => KvCacheType::F32,
+        CacheType::F16 => KvCacheType::F16,
+        CacheType::Bf16 => KvCacheType::BF16,
+        CacheType::Q8_0 => KvCacheType::Q8_0,
+        CacheType::Q4_0 => KvCacheType::Q4_0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(config: LlmConfig) -> Plan {
+        Plan::for_context(&config, 131_072)
+    }
+
+    #[test]
+    fn a_model_with_a_long_context_is_not_given_all_of_it() {
+        let plan = plan(LlmConfig::default());
+
+        assert_eq!((plan.n_ctx, plan.capacity), (8_192, 16_384));
+        assert_eq!((plan.n_batch, plan.n_ubatch), (64, 64));
+    }
+
+    #[test]
+    fn memory_holds_one_conversation_at_least_and_no_more_than_all_can_use() {
+        assert_eq!(plan(LlmConfig { n_ctx: 32_768, ..LlmConfig::default() }).capacity, 32_768);
+        assert_eq!(plan(LlmConfig { n_ctx: 512, n_parallel: 2, ..LlmConfig::default() }).capacity, 1_024);
+        assert_eq!(plan(LlmConfig { deterministic: true, ..LlmConfig::default() }).capacity, 8_192);
+        assert_eq!(plan(LlmConfig { kv_tokens: 40_000, ..LlmConfig::default() }).capacity, 40_000);
+    }
+
+    #[test]
+    fn a_gpu_reads_larger_pieces() {
+        let plan = plan(LlmConfig { n_gpu_layers: 99, ..LlmConfig::default() });
+
+        assert_eq!((plan.n_batch, plan.n_ubatch), (512, 512));
+    }
+}

@@ -1,0 +1,31 @@
+use crate::domain::{ConversationId, SamplingParams};
+
+/// What is wanted of a reply, beside its prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// How tokens are chosen and when the reply ends.
+    pub params: SamplingParams,
+    /// The conversation it belongs to, by which [`super::Engine::forget`] finds what is kept of it.
+    pub conversation: Option<ConversationId>,
+    /// Who goes first.
+    pub priority: Priority,
+    /// Whether the reply may stay in memory, and on disk, for the next turn. Not so where a plugin may still take text
+    /// back: what it removes is kept nowhere.
+    pub keep_reply: bool,
+}
+
+/// Who goes first in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Priority {
+    /// Somebody waits for it.
+    #[default]
+    Interactive,
+    /// Nobody does; it begins when nobody else waits.
+    Background,
+}
+
+impl From<SamplingParams> for Task {
+    fn from(params: SamplingParams) -> Self {
+        Self { params, conversation: None, priority: Priority::default(), keep_reply: true }
+    }
+}
