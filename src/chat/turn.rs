@@ -88,7 +88,7 @@ impl ReplyTask {
                     Event::Prefill { done, total } => {
                         writer.wait_for(format!("Reading the prompt: {} %.", 100 * done / total.max(1)));
                     }
-                    Event::Text { text } => {
+                    Event::Text { text, .. } => {
                         outcome.content.push_str(&text);
                         if hold {
                             writer.wait_for("Writing. A plugin checks the reply before it is shown.".into());

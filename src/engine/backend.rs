@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use super::logprobs::TokenLogprob;
 use super::prompt::Prompt;
 use super::task::Task;
 use crate::domain::{ConversationId, UserId};
@@ -54,6 +55,10 @@ pub(super) trait Backend {
 
     /// The next token of a sequence that was computed; appends what it spells to `bytes`.
     fn sample(&mut self, sequence: &mut Self::Sequence, bytes: &mut Vec<u8>) -> Result<Step, String>;
+
+    /// How likely the token was that was sampled last, and the `top` likeliest in its place; none where the model has no
+    /// probabilities.
+    fn logprobs(&mut self, sequence: &Self::Sequence, top: usize) -> Option<TokenLogprob>;
 
     /// Ends a request; what it leaves in memory may serve its person's next one.
     fn close(&mut self, sequence: Self::Sequence);

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::Grammar;
 use super::backend::{Backend, Prefill, Request, Step};
+use super::logprobs::TokenLogprob;
 use super::model::Model;
 use super::prompt::{ChatTemplate, Origin, PromptBuilder, Specials, Tokenizer};
 use crate::config::LlmConfig;
@@ -51,6 +53,10 @@ impl Tokenizer for Words {
 
     fn specials(&self) -> &Specials {
         &self.specials
+    }
+
+    fn gbnf(&self, _: &Grammar) -> Result<String, String> {
+        Err("is not for the scripted model".into())
     }
 
     fn first_token(&self) -> Option<i32> {
@@ -182,6 +188,10 @@ impl Backend for Echo {
         playing.played += 1;
         playing.due = Instant::now() + playing.script.delay();
         Ok(Step::Token(id))
+    }
+
+    fn logprobs(&mut self, _: &Playing, _: usize) -> Option<TokenLogprob> {
+        None
     }
 
     fn close(&mut self, _: Playing) {}

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::backend::Request;
 use super::mailbox::{Event, Mailbox};
 use super::queue::{Job, Queue, Ticket};
+use super::task::MOST_LOGPROBS;
 use super::{EngineError, Model, Prompt, Task};
 use crate::domain::OutOfRange;
 
@@ -21,12 +22,20 @@ impl Place {
         &self.model
     }
 
-    /// Lines up. The place is held until the reply is over.
+    /// Lines up. The place is held until the reply is over. Takes milliseconds with a grammar: then not for a thread of the
+    /// async runtime.
     ///
     /// # Errors
     /// [`EngineError::Parameter`] for a value out of its range; [`EngineError::Stopping`].
     pub fn submit(self, prompt: Prompt, task: impl Into<Task>) -> Result<Generation, EngineError> {
-        let task = task.into();
+        let mut task = task.into();
+        if let Some(grammar) = task.grammar.take() {
+            task.grammar = Some(self.model.grammar(&grammar)?);
+        }
+        if task.logprobs.is_some_and(|top| top > MOST_LOGPROBS) {
+            let why = format!("must be from 0 to {MOST_LOGPROBS}");
+            return Err(EngineError::Parameter(OutOfRange { key: "top_logprobs", why }));
+        }
         let params = &task.params;
         params.check().map_err(EngineError::Parameter)?;
         let n_vocab = i64::from(self.model.n_vocab);

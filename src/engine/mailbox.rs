@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::logprobs::TokenLogprob;
 use crate::domain::{FinishReason, Usage};
 
 /// What a reader learns about a reply.
@@ -27,6 +28,9 @@ pub enum Event {
     Text {
         /// What is new since the last such event: whole characters, never a part of a stop string.
         text: String,
+        /// How likely the new tokens were, where that was asked for. A token may come before its text, which waits for whole
+        /// characters and for what may become a stop string.
+        logprobs: Vec<TokenLogprob>,
     },
     /// The reply is over.
     Finished(Finished),
@@ -82,6 +86,7 @@ const TEXT_CAPACITY: usize = 256;
 struct Contents {
     status: Option<Event>,
     text: String,
+    logprobs: Vec<TokenLogprob>,
     end: Option<Event>,
 }
 
@@ -91,18 +96,17 @@ impl Mailbox {
         self.fill(|contents| contents.status = Some(status));
     }
 
-    /// Appends to the text that was not fetched yet, and empties `text`.
-    pub(super) fn text(&self, text: &mut String) {
-        if !text.is_empty() {
-            self.fill(|contents| contents.text.push_str(text));
-            text.clear();
+    /// Appends to what was not fetched yet, and empties what it is given.
+    pub(super) fn text(&self, text: &mut String, logprobs: &mut Vec<TokenLogprob>) {
+        if !(text.is_empty() && logprobs.is_empty()) {
+            self.fill(|contents| contents.append(text, logprobs));
         }
     }
 
     /// As [`Mailbox::text`], unless the reader is at the mailbox at this moment: then nothing happens, and the engine brings
     /// the text with the next step.
-    pub(super) fn offer(&self, text: &mut String) {
-        if text.is_empty() {
+    pub(super) fn offer(&self, text: &mut String, logprobs: &mut Vec<TokenLogprob>) {
+        if text.is_empty() && logprobs.is_empty() {
             return;
         }
         let mut contents = match self.contents.try_lock() {
@@ -110,9 +114,8 @@ impl Mailbox {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Ok(contents) => contents,
         };
-        contents.text.push_str(text);
+        contents.append(text, logprobs);
         drop(contents);
-        text.clear();
         self.filled.notify_one();
     }
 
@@ -148,10 +151,10 @@ impl Mailbox {
         if let Some(status) = contents.status.take() {
             return Some(status);
         }
-        if !contents.text.is_empty() {
+        if !(contents.text.is_empty() && contents.logprobs.is_empty()) {
             // A buffer of the usual size is made here, so that the engine need not grow one for each token.
             let text = std::mem::replace(&mut contents.text, String::with_capacity(TEXT_CAPACITY));
-            return Some(Event::Text { text });
+            return Some(Event::Text { text, logprobs: std::mem::take(&mut contents.logprobs) });
         }
         contents.end.clone()
     }
@@ -159,6 +162,14 @@ impl Mailbox {
     fn fill(&self, change: impl FnOnce(&mut Contents)) {
         change(&mut lock(&self.contents));
         self.filled.notify_one();
+    }
+}
+
+impl Contents {
+    fn append(&mut self, text: &mut String, logprobs: &mut Vec<TokenLogprob>) {
+        self.text.push_str(text);
+        text.clear();
+        self.logprobs.append(logprobs);
     }
 }
 
@@ -175,7 +186,7 @@ mod tests {
     use super::*;
 
     fn text(text: &str) -> Event {
-        Event::Text { text: text.into() }
+        Event::Text { text: text.into(), logprobs: Vec::new() }
     }
 
     #[tokio::test]
@@ -183,9 +194,9 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.status(Event::Queued { position: 2, wait: None });
         mailbox.status(Event::Prefill { done: 1, total: 2 });
-        mailbox.text(&mut "Hel".into());
-        mailbox.offer(&mut String::new());
-        mailbox.offer(&mut "lo".into());
+        mailbox.text(&mut "Hel".into(), &mut Vec::new());
+        mailbox.offer(&mut String::new(), &mut Vec::new());
+        mailbox.offer(&mut "lo".into(), &mut Vec::new());
 
         assert_eq!(mailbox.next().await, Event::Prefill { done: 1, total: 2 });
         assert_eq!(mailbox.next().await, text("Hello"));
@@ -196,7 +207,7 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.end(Event::Failed("first".into()));
         mailbox.end(Event::Failed("second".into()));
-        mailbox.text(&mut "late".into());
+        mailbox.text(&mut "late".into(), &mut Vec::new());
 
         assert_eq!(mailbox.next().await, text("late"));
         assert_eq!(mailbox.next().await, Event::Failed("first".into()));
@@ -214,7 +225,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
 
-        mailbox.text(&mut "x".into());
+        mailbox.text(&mut "x".into(), &mut Vec::new());
 
         assert!(gave_up);
         assert_eq!(waiting.await.unwrap(), text("x"));

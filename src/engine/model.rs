@@ -1,8 +1,8 @@
 use std::fmt;
 
-use super::EngineError;
 use super::prompt::{Prompt, PromptBuilder};
-use crate::domain::PromptMessage;
+use super::{EngineError, Grammar};
+use crate::domain::{OutOfRange, PromptMessage};
 
 /// A loaded model: what is known about it, and the work that needs its vocabulary but not its turn in the queue.
 pub struct Model {
@@ -38,6 +38,17 @@ impl Model {
     /// refuses the messages.
     pub fn prepare(&self, messages: &[PromptMessage], max_tokens: u32) -> Result<Prompt, EngineError> {
         self.prompts.fit(messages, max_tokens as usize)
+    }
+
+    /// A grammar as the model can follow it, in GBNF.
+    pub(super) fn grammar(&self, grammar: &Grammar) -> Result<Grammar, EngineError> {
+        grammar.check()?;
+        let key = match grammar {
+            Grammar::Gbnf(_) => "grammar",
+            Grammar::JsonSchema(_) => "json_schema",
+        };
+        let gbnf = self.prompts.tokenizer.gbnf(grammar);
+        gbnf.map(Grammar::Gbnf).map_err(|why| EngineError::Parameter(OutOfRange { key, why }))
     }
 
     /// Tokens at the beginning of a prompt that are the operator's and not a person's: all of them, or none.

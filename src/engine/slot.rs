@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Prefill, Step};
+use super::logprobs::TokenLogprob;
 use super::mailbox::{Event, Finished, Timings};
 use super::queue::Job;
 use super::reply::ReplyText;
@@ -17,6 +18,7 @@ pub(super) struct Slot<S> {
     text: ReplyText,
     /// What this step brought.
     out: String,
+    pub(super) logprobs: Vec<TokenLogprob>,
     opened_at: Instant,
     /// When the prompt had been read.
     read_at: Option<Instant>,
@@ -48,6 +50,7 @@ impl<S> Slot<S> {
             stage: Stage::Reading,
             text,
             out: String::new(),
+            logprobs: Vec::new(),
             opened_at: Instant::now(),
             read_at: None,
             reused_tokens: 0,
@@ -123,12 +126,12 @@ impl<S> Slot<S> {
 
     /// Hands over what the last step brought, or with the next step if its reader is in the way.
     pub(super) fn offer(&mut self) {
-        self.job.mailbox().offer(&mut self.out);
+        self.job.mailbox().offer(&mut self.out, &mut self.logprobs);
     }
 
     /// As [`Slot::offer`], where no step follows soon.
     pub(super) fn hand_over(&mut self) {
-        self.job.mailbox().text(&mut self.out);
+        self.job.mailbox().text(&mut self.out, &mut self.logprobs);
     }
 
     /// Gives back what it used, then its place; then its reader knows.

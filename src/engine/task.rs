@@ -1,4 +1,8 @@
+use super::Grammar;
 use crate::domain::{ConversationId, SamplingParams};
+
+/// Most alternatives that a token comes with; as many as the OpenAI API allows.
+pub(super) const MOST_LOGPROBS: u32 = 20;
 
 /// What is wanted of a reply, beside its prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +16,10 @@ pub struct Task {
     /// Whether the reply may stay in memory, and on disk, for the next turn. Not so where a plugin may still take text
     /// back: what it removes is kept nowhere.
     pub keep_reply: bool,
+    /// What the reply must look like.
+    pub grammar: Option<Grammar>,
+    /// Whether each token comes with its probability, and with those of how many others, at most 20.
+    pub logprobs: Option<u32>,
 }
 
 /// Who goes first in the queue.
@@ -26,6 +34,13 @@ pub enum Priority {
 
 impl From<SamplingParams> for Task {
     fn from(params: SamplingParams) -> Self {
-        Self { params, conversation: None, priority: Priority::default(), keep_reply: true }
+        Self {
+            params,
+            conversation: None,
+            priority: Priority::default(),
+            keep_reply: true,
+            grammar: None,
+            logprobs: None,
+        }
     }
 }

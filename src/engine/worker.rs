@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::backend::{Backend, Request};
+use super::backend::{Backend, Request, Step};
 use super::pace::Pace;
 use super::queue::Queue;
 use super::slot::{Slot, Stage};
@@ -122,8 +122,7 @@ impl<B: Backend> Scheduler<'_, B> {
             Err(sentence) => slot.fail(sentence),
         }
         if slot.stage == Stage::Writing {
-            self.bytes.clear();
-            slot.sampled(self.backend.sample(&mut sequence, &mut self.bytes), &self.bytes);
+            sample(self.backend, slot, &mut sequence, &mut self.bytes);
         }
         slot.sequence = Some(sequence);
     }
@@ -140,10 +139,12 @@ impl<B: Backend> Scheduler<'_, B> {
         }
         let computed = self.backend.compute();
         for slot in self.slots.iter_mut().filter(|slot| slot.stage == Stage::Staged) {
-            let Some(sequence) = &mut slot.sequence else { continue };
-            self.bytes.clear();
-            let step = computed.clone().and_then(|()| self.backend.sample(sequence, &mut self.bytes));
-            slot.sampled(step, &self.bytes);
+            let Some(mut sequence) = slot.sequence.take() else { continue };
+            match &computed {
+                Ok(()) => sample(self.backend, slot, &mut sequence, &mut self.bytes),
+                Err(sentence) => slot.fail(sentence.clone()),
+            }
+            slot.sequence = Some(sequence);
         }
         self.pace.stepped(now.elapsed());
     }
@@ -190,11 +191,27 @@ impl<B: Backend> Scheduler<'_, B> {
     }
 }
 
+/// Takes the next token of a reply; `bytes` is where it is spelled.
+fn sample<B: Backend>(
+    backend: &mut B,
+    slot: &mut Slot<B::Sequence>,
+    sequence: &mut B::Sequence,
+    bytes: &mut Vec<u8>,
+) {
+    bytes.clear();
+    let step = backend.sample(sequence, bytes);
+    if let (Some(top), Ok(Step::Token(_))) = (slot.job.request.task.logprobs, &step) {
+        slot.logprobs.extend(backend.logprobs(sequence, top as usize));
+    }
+    slot.sampled(step, bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use super::super::backend::{Prefill, Step};
+    use super::super::backend::Prefill;
+    use super::super::logprobs::TokenLogprob;
     use super::super::mailbox::{Event, Mailbox};
     use super::super::prompt::Prompt;
     use super::super::queue::Job;
@@ -232,6 +249,10 @@ mod tests {
 
         fn sample(&mut self, (): &mut (), _: &mut Vec<u8>) -> Result<Step, String> {
             Ok(Step::End)
+        }
+
+        fn logprobs(&mut self, (): &(), _: usize) -> Option<TokenLogprob> {
+            None
         }
 
         fn close(&mut self, (): ()) {}

@@ -1,14 +1,16 @@
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
-use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 
 use super::cells::id;
+use super::chooser::Chooser;
 use super::memory::Memory;
 use super::sampler;
 use super::trail::Trail;
 use crate::domain::ConversationId;
+use crate::engine::Grammar;
 use crate::engine::backend::{Backend, Prefill, Request, Step};
+use crate::engine::logprobs::{TokenLogprob, logprobs};
 
 /// llama.cpp's name for the last output of a computation.
 const LAST_OUTPUT: i32 = -1;
@@ -44,7 +46,7 @@ pub(super) struct Sequence {
     shared: usize,
     reused: usize,
     keep_reply: bool,
-    sampler: LlamaSampler,
+    chooser: Chooser,
     /// Produced, not yet read by the model itself.
     pending: Option<i32>,
     /// Where the last computation left its outcome.
@@ -105,15 +107,22 @@ impl Backend for Decoder<'_> {
         if prompt.is_empty() || prompt.len() >= n_ctx || prompt.iter().any(|token| !known.contains(token)) {
             return Err("This prompt was not made for this model; try again.".into());
         }
+        let chain = sampler::chain(self.model, &request.task.params, request.seed, &prompt, n_ctx);
+        let grammar = match &request.task.grammar {
+            Some(Grammar::Gbnf(gbnf)) => {
+                Some(sampler::grammar(self.model, gbnf).ok_or("The grammar is broken.")?)
+            }
+            Some(Grammar::JsonSchema(_)) => return Err("The schema was not made into a grammar.".into()),
+            None => None,
+        };
         let (sequence, reused) = self.memory.open(request, request.longest(n_ctx))?;
-        let sampler = sampler::chain(self.model, &request.task.params, request.seed, &prompt, n_ctx);
         Ok(Sequence {
             sequence,
             prompt,
             shared: request.shared,
             reused,
             keep_reply: request.task.keep_reply && !self.sizes.reread_replies,
-            sampler,
+            chooser: Chooser::new(chain, grammar),
             pending: None,
             output: LAST_OUTPUT,
         })
@@ -161,7 +170,7 @@ impl Backend for Decoder<'_> {
     }
 
     fn sample(&mut self, request: &mut Sequence, bytes: &mut Vec<u8>) -> Result<Step, String> {
-        let token = request.sampler.sample(self.memory.context(), request.output);
+        let token = request.chooser.choose(self.model, self.memory.context(), request.output)?;
         let vocab = self.model.vocab();
         if vocab.is_eog(token) {
             return Ok(Step::End);
@@ -169,6 +178,16 @@ impl Backend for Decoder<'_> {
         request.pending = Some(token.0);
         vocab.token_to_piece_into(token, bytes, false, None);
         Ok(Step::Token(token.0))
+    }
+
+    fn logprobs(&mut self, request: &Sequence, top: usize) -> Option<TokenLogprob> {
+        let vocab = self.model.vocab();
+        let spell = |token| {
+            let mut bytes = Vec::new();
+            vocab.token_to_piece_into(LlamaToken(token), &mut bytes, false, None);
+            bytes
+        };
+        Some(logprobs(self.memory.context().get_logits_ith(request.output), request.pending?, top, spell))
     }
 
     fn close(&mut self, request: Sequence) {

@@ -1,6 +1,7 @@
 //! llama.cpp: loading a model, its vocabulary, its decoder. The only place that names llama_cpp_2.
 
 mod cells;
+mod chooser;
 mod decoder;
 mod disk;
 mod file;

@@ -54,6 +54,11 @@ pub(super) fn chain(
     LlamaSampler::chain(samplers, true).with_tokens(end.iter().map(|&token| LlamaToken(token)))
 }
 
+/// A grammar in GBNF; none if llama.cpp cannot follow it.
+pub(super) fn grammar(model: &LlamaModel, gbnf: &str) -> Option<LlamaSampler> {
+    LlamaSampler::grammar(model, gbnf, "root").ok()
+}
+
 /// What cuts the candidates down and picks one.
 fn choice(model: &LlamaModel, params: &SamplingParams, seed: u32) -> Vec<LlamaSampler> {
     if params.temperature < LEAST_TEMPERATURE {

@@ -1,9 +1,12 @@
 use std::sync::Arc;
 
+use llama_cpp_2::json_schema_to_grammar;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 
+use super::sampler;
+use crate::engine::Grammar;
 use crate::engine::prompt::{Specials, Tokenizer};
 
 /// The vocabulary of a loaded model.
@@ -82,6 +85,18 @@ impl Tokenizer for Vocabulary {
     fn first_token(&self) -> Option<i32> {
         let vocab = self.llama.vocab();
         Some(vocab.bos().0).filter(|&bos| vocab.should_add_bos() && self.known(bos))
+    }
+
+    fn gbnf(&self, grammar: &Grammar) -> Result<String, String> {
+        let gbnf = match grammar {
+            Grammar::Gbnf(gbnf) => gbnf.clone(),
+            Grammar::JsonSchema(schema) => json_schema_to_grammar(schema)
+                .map_err(|_| "is no JSON schema that llama.cpp can follow".to_owned())?,
+        };
+        match sampler::grammar(&self.llama, &gbnf) {
+            Some(_) => Ok(gbnf),
+            None => Err("is no grammar that llama.cpp can follow; its rule root must be there".into()),
+        }
     }
 }
 

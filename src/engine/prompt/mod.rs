@@ -9,7 +9,7 @@ pub(super) use specials::Specials;
 pub(super) use template::{ChatTemplate, TemplateMessage};
 
 use self::marks::Marks;
-use super::EngineError;
+use super::{EngineError, Grammar};
 use crate::domain::{PromptMessage, Role};
 
 /// A prompt as the model will read it.
@@ -76,6 +76,9 @@ pub(super) trait Tokenizer: Send + Sync {
 
     /// The token that every prompt of this model begins with, if there is one.
     fn first_token(&self) -> Option<i32>;
+
+    /// A grammar in llama.cpp's notation that this vocabulary can follow; else what is wrong with it.
+    fn gbnf(&self, grammar: &Grammar) -> Result<String, String>;
 }
 
 /// Everything that turns messages into a prompt.

@@ -36,6 +36,10 @@ impl Tokenizer for Letters {
         &self.specials
     }
 
+    fn gbnf(&self, _: &Grammar) -> Result<String, String> {
+        Err("is not for words".into())
+    }
+
     fn first_token(&self) -> Option<i32> {
         self.first
     }

@@ -75,7 +75,7 @@ async fn play(
             Act::GiveBack => drop(places.pop()),
             Act::Glance(at) => {
                 if let Some((generation, _, so_far)) = running.get_mut(at)
-                    && let Some(Event::Text { text }) = generation.next().now_or_never()
+                    && let Some(Event::Text { text, .. }) = generation.next().now_or_never()
                 {
                     so_far.push_str(&text);
                 }

@@ -6,6 +6,7 @@ mod memory;
 mod queueing;
 mod real;
 mod sampling;
+mod shape;
 mod together;
 
 use std::path::PathBuf;
@@ -71,7 +72,7 @@ async fn read(mut generation: Generation) -> (String, Result<Finished, String>) 
     let mut reply = String::new();
     loop {
         match generation.next().await {
-            Event::Text { text } => reply += &text,
+            Event::Text { text, .. } => reply += &text,
             Event::Finished(finished) => return (reply, Ok(finished)),
             Event::Failed(sentence) => return (reply, Err(sentence)),
             Event::Queued { .. } | Event::Prefill { .. } => {}
