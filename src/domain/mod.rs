@@ -2,14 +2,16 @@
 //!
 //! Invariant: nothing here knows a database, a model, a script or a web server.
 
+mod api_key;
 mod conversation;
 mod id;
 mod message;
 mod sampling;
 mod user;
 
+pub use api_key::{ApiKey, KeyName};
 pub use conversation::{Conversation, Title};
-pub use id::{ConversationId, MessageId, SignInId, UserId};
+pub use id::{ApiKeyId, ConversationId, MessageId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use user::{User, UserName, UserRole};

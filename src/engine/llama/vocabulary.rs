@@ -10,6 +10,7 @@ use crate::engine::prompt::{Specials, Tokenizer};
 pub(super) struct Vocabulary {
     llama: Arc<LlamaModel>,
     specials: Specials,
+    ends: Vec<i32>,
 }
 
 impl Vocabulary {
@@ -27,7 +28,8 @@ impl Vocabulary {
         });
         let specials = Specials::new(texts)
             .map_err(|error| format!("The special tokens of this model cannot be searched for: {error}."))?;
-        Ok(Self { llama, specials })
+        let ends = vocab.tokens().filter(|&token| vocab.is_eog(token)).map(|token| token.0).collect();
+        Ok(Self { llama, specials, ends })
     }
 
     /// What the tokens for the beginning and the end of a text look like in a template; empty where there is none.
@@ -82,6 +84,10 @@ impl Tokenizer for Vocabulary {
     fn first_token(&self) -> Option<i32> {
         let vocab = self.llama.vocab();
         Some(vocab.bos().0).filter(|&bos| vocab.should_add_bos() && self.known(bos))
+    }
+
+    fn end_tokens(&self) -> &[i32] {
+        &self.ends
     }
 }
 

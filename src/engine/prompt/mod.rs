@@ -76,6 +76,11 @@ pub(super) trait Tokenizer: Send + Sync {
 
     /// The token that every prompt of this model begins with, if there is one.
     fn first_token(&self) -> Option<i32>;
+
+    /// The tokens with which the model ends its turn.
+    fn end_tokens(&self) -> &[i32] {
+        &[]
+    }
 }
 
 /// Everything that turns messages into a prompt.
