@@ -212,6 +212,10 @@ impl Completion {
             match event {
                 Event::Queued { .. } | Event::Prefill { .. } => {}
                 Event::Text { text } => return Ok(Step::Text(text)),
+                // Whoever asked cannot cancel without dropping this, so the engine was shut down.
+                Event::Finished(finished) if finished.reason == FinishReason::Cancelled => {
+                    return Err(EngineError::Stopping.into());
+                }
                 Event::Finished(finished) => return Ok(Step::End(finished)),
                 Event::Failed(sentence) => return Err(EngineError::Failed(sentence).into()),
             }

@@ -24,6 +24,12 @@ pub fn now() -> UnixMillis {
     jiff::Timestamp::now().as_millisecond()
 }
 
+/// A moment as people read it, to the minute, in UTC.
+pub fn in_words(time: UnixMillis) -> String {
+    let time = jiff::Timestamp::from_millisecond(time).unwrap_or_default();
+    time.strftime("%-d %b %Y, %H:%M UTC").to_string()
+}
+
 /// A sentence that tells a person why their input was refused and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
