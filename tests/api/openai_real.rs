@@ -1,0 +1,60 @@
+//! The API over a real GGUF model.
+
+use serde_json::{Value, json};
+
+use crate::support::program::{Program, content, one, with};
+use crate::support::{TestApp, real_model};
+
+async fn start() -> (TestApp, Program) {
+    let model = real_model().canonicalize().unwrap();
+    let app = TestApp::start(&format!("[default.llm]\nmodel = {model:?}\nn_ctx = 2048\n")).await;
+    app.person("ada").await;
+    let program = Program::new(&app, "ada");
+    (app, program)
+}
+
+#[tokio::test]
+async fn a_seed_repeats_a_reply_streamed_or_whole_and_tokens_are_counted() {
+    let (_app, program) = start().await;
+    let fields = json!({ "seed": 7, "temperature": 1.0, "max_tokens": 30, "stream_options": { "include_usage": true } });
+    let request = with(one("Tell me a story about a lighthouse."), fields);
+
+    let whole = program.ask(request.clone()).await;
+    let stream = program.stream(request).await;
+
+    assert!(content(&whole).len() > 40, "{whole}");
+    assert_eq!(stream.text, content(&whole));
+    assert_eq!(whole["choices"][0]["finish_reason"], "length");
+    for usage in [&whole["usage"], &stream.last()["usage"]] {
+        assert_eq!(usage["completion_tokens"], 30);
+        let prompt = usage["prompt_tokens"].as_u64().unwrap();
+        assert!((20..60).contains(&prompt) && usage["total_tokens"] == prompt + 30, "{usage}");
+    }
+    let timings = &whole["timings"];
+    assert_eq!(
+        timings["cache_n"].as_u64().unwrap() + timings["prompt_n"].as_u64().unwrap(),
+        whole["usage"]["prompt_tokens"]
+    );
+    assert!(timings["prompt_ms"].as_f64().unwrap() > 0.0 && timings["predicted_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn a_reply_goes_on_where_the_assistant_left_off_and_past_its_end_if_asked() {
+    let (_app, program) = start().await;
+    let greedy = json!({ "temperature": 0, "max_tokens": 60 });
+    let capital = "What is the capital of France? Answer in one word.";
+    let prefill = json!({ "messages": [
+        { "role": "user", "content": "Count from one to five in words." },
+        { "role": "assistant", "content": "one, two, three," },
+    ] });
+
+    let short = program.ask(with(one(capital), greedy.clone())).await;
+    let measured = program.ask(with(one(capital), with(greedy.clone(), json!({ "ignore_eos": true })))).await;
+    let continued = program.ask(with(prefill, greedy)).await;
+
+    let reason = |answer: &Value| answer["choices"][0]["finish_reason"].clone();
+    assert!(content(&short).contains("Paris") && reason(&short) == "stop", "{short}");
+    assert!(content(&measured).starts_with(content(&short)), "{measured}");
+    assert_eq!((&measured["usage"]["completion_tokens"], reason(&measured)), (&json!(60), json!("length")));
+    assert!(content(&continued).trim_start().starts_with("four"), "{continued}");
+}
