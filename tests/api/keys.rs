@@ -85,7 +85,7 @@ async fn a_cookie_opens_nothing_in_the_api_and_a_key_works_from_any_origin() {
 
     for route in fireside::web::api_routes() {
         let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
-        let path = route.uri.path().replace("<id>", "echo");
+        let path = format!("/v1{}", route.uri.path().replace("<id>", "echo"));
         let with_cookie = ada.request(method.clone(), &path).json(&one("hi")).send().await.unwrap();
         assert_eq!(with_cookie.status(), 401, "{method} {path}");
         assert_eq!(with_cookie.headers()["content-type"], "application/json", "{method} {path}");

@@ -1,15 +1,27 @@
 //! The OpenAI-compatible API, as programs use it.
 
+use std::time::{Duration, Instant};
+
 use futures::StreamExt;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::program::{Program, content, one, with};
-use crate::support::{ECHO, TestApp};
+use crate::support::{ECHO, PATIENCE, TestApp};
 
-/// A reply that runs until it is cancelled.
-fn endless() -> String {
-    json!({ "pieces": ["word "], "repeat": 1_000_000, "delay_ms": 5 }).to_string()
+/// A request for a reply that takes minutes, so that only cancelling it frees its place in time.
+fn endless() -> Value {
+    let script = json!({ "pieces": ["word "], "repeat": 1_000_000, "delay_ms": 30 });
+    with(one(&script.to_string()), json!({ "max_tokens": 8_000 }))
+}
+
+/// Waits until there is a place for this program.
+async fn until_free(program: &Program) {
+    let start = Instant::now();
+    while program.post(&one("hi")).await.status() != 200 {
+        assert!(start.elapsed() < PATIENCE, "the place was never freed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn start(toml: &str) -> (TestApp, Program) {
@@ -186,7 +198,7 @@ async fn a_full_queue_and_a_greedy_person_are_told_when_to_come_back() {
         app.person(name).await;
     }
     let (bob, eve) = (Program::new(&app, "bob"), Program::new(&app, "eve"));
-    let request = with(one(&endless()), json!({ "stream": true }));
+    let request = with(endless(), json!({ "stream": true }));
     let adas = ada.post(&request).await;
     let bobs = bob.post(&request).await;
 
@@ -201,9 +213,7 @@ async fn a_full_queue_and_a_greedy_person_are_told_when_to_come_back() {
     }
     // Who hangs up frees the place, also in the middle of a reply and while waiting.
     drop((adas, bobs));
-    while eve.post(&one("hi")).await.status() != 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    until_free(&eve).await;
     assert_eq!(content(&ada.ask(one("me again")).await), "me again");
 }
 
@@ -227,6 +237,22 @@ async fn who_waits_gets_signs_of_life_and_the_server_leaves_at_once() {
         seen.contains("event: error\n") && seen.contains("\"stopping\"") && !seen.contains("[DONE]"),
         "{seen}"
     );
+}
+
+#[tokio::test]
+async fn who_waits_for_a_whole_answer_and_leaves_frees_the_place_too() {
+    let (_app, program) =
+        start("[default.llm]\nbackend = \"echo\"\nqueue_size = 1\nmax_per_user = 1\n").await;
+    let slow = json!({ "pieces": ["slow "], "repeat": 8, "delay_ms": 800 }).to_string();
+
+    let late = program.ask(one(&slow)).await;
+    let impatient = program.client.post(format!("{}/v1/chat/completions", program.url));
+    let impatient = impatient.bearer_auth(&program.key).json(&endless()).timeout(Duration::from_secs(1));
+    let gave_up = impatient.send().await;
+    until_free(&program).await;
+
+    assert_eq!(content(&late), "slow ".repeat(8));
+    assert!(gave_up.is_err());
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ async fn start(id: &str, plugin: &str) -> (TestApp, Program) {
 async fn a_plugin_rewrites_the_last_message_and_a_whole_reply() {
     let (_app, program) = start(
         "loud",
-        "fn on_message(ctx, text) { text.to_upper(); text }\nfn on_response(ctx, text) { text + \" (checked)\" }",
+        "fn on_message(ctx, text) { text.to_upper() }\nfn on_response(ctx, text) { text + \" (checked)\" }",
     )
     .await;
     let said = json!([

@@ -133,7 +133,7 @@ impl Answer {
         let mut events = self.part(Delta::default(), Some(word(end.reason)), timings, &end.marks);
         if include_usage {
             let chunk = self.chunk(&[], Some(Usage::of(end)), Some(Timings::of(end)), &[]);
-            events.extend(event(b"data: ", &chunk));
+            events.extend(event(&chunk));
         }
         events.extend(b"data: [DONE]\n\n");
         events
@@ -146,7 +146,7 @@ impl Answer {
         timings: Option<Timings>,
         marks: &[Mark],
     ) -> Vec<u8> {
-        event(b"data: ", &self.chunk(&[Part { index: 0, delta, finish_reason }], None, timings, marks))
+        event(&self.chunk(&[Part { index: 0, delta, finish_reason }], None, timings, marks))
     }
 
     fn chunk<'a>(
@@ -167,6 +167,12 @@ impl Answer {
             timings,
             marks,
         }
+    }
+}
+
+impl Whole {
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        framed(b"", self, b"\n")
     }
 }
 
@@ -209,13 +215,18 @@ fn word(reason: FinishReason) -> &'static str {
     }
 }
 
-/// One server-sent event: clients insist on the space behind `data:`. JSON has no line ends of its own.
-pub(super) fn event(field: &[u8], value: &impl Serialize) -> Vec<u8> {
-    let mut event = Vec::with_capacity(256);
-    event.extend(field);
-    if let Err(error) = serde_json::to_writer(&mut event, value) {
-        tracing::error!(%error, "an event could not be written");
+/// JSON between two texts. It has no line ends of its own, so it fits an event's `data`.
+pub(super) fn framed(before: &[u8], value: &impl Serialize, after: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(256);
+    text.extend(before);
+    if let Err(error) = serde_json::to_writer(&mut text, value) {
+        tracing::error!(%error, "an answer could not be written");
     }
-    event.extend(b"\n\n");
-    event
+    text.extend(after);
+    text
+}
+
+/// One server-sent event: clients insist on the space behind `data:`.
+fn event(value: &impl Serialize) -> Vec<u8> {
+    framed(b"data: ", value, b"\n\n")
 }

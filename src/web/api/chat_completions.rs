@@ -1,10 +1,12 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use rocket::futures::stream::{BoxStream, Stream, StreamExt};
 use rocket::http::ContentType;
-use rocket::response::stream::ByteStream;
+use rocket::response::stream::{ByteStream, stream};
 use rocket::serde::json::Json;
-use rocket::tokio::{select, time::sleep};
+use rocket::tokio::select;
+use rocket::tokio::time::{sleep, timeout};
 use rocket::{Either, State, post, routes};
 
 use super::answer::{Answer, Whole};
@@ -18,38 +20,75 @@ use crate::chat::{Chat, Completion, CompletionEvent};
 const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(3);
 
 /// A comment of an event stream, which clients skip.
-const SIGN_OF_LIFE: &[u8] = b": \n\n";
+const COMMENT: &[u8] = b": \n\n";
+
+/// White space before JSON, which clients skip.
+const SPACE: &[u8] = b"\n";
+
+/// How long a whole answer may take before its first sign of life. Until then a failure has its own status.
+const SILENT_FOR: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     routes![chat_completions]
 }
 
-/// A reply to a conversation. What fails before the first piece is a status; what fails later is an event `error` in the
-/// stream, without `[DONE]`.
+/// A body that is sent in parts, each as soon as it is there.
+type Parts = (ContentType, ByteStream<BoxStream<'static, Vec<u8>>>);
+
+/// A reply to a conversation. What fails before the first byte is a status; what fails later is an event `error` in the
+/// stream, without `[DONE]`, or the error in the place of the whole answer.
 #[post("/chat/completions", data = "<body>")]
 async fn chat_completions(
     user: ApiUser,
     body: Body,
     chat: &State<Chat>,
-) -> Result<Either<Json<Whole>, (ContentType, ByteStream![Vec<u8>])>, ApiError> {
+) -> Result<Either<Json<Whole>, Parts>, ApiError> {
     let request = ChatRequest::parse(&body, chat.generation().clone())?;
     check_name(&*chat.model()?, request.model.as_deref())?;
     let completion = chat.complete(&user, request.completion).await?;
     match request.stream {
-        Some(options) => Ok(Either::Right(stream(completion, options.include_usage))),
-        None => Ok(Either::Left(whole(completion).await?)),
+        Some(options) => {
+            Ok(Either::Right(parts(ContentType::EventStream, events(completion, options.include_usage))))
+        }
+        None => whole(completion).await,
     }
 }
 
-async fn whole(completion: Completion) -> Result<Json<Whole>, ApiError> {
-    let answer = Answer::new(completion.model());
-    let (text, end) = completion.whole().await?;
-    Ok(Json(answer.whole(text, end)))
+async fn whole(completion: Completion) -> Result<Either<Json<Whole>, Parts>, ApiError> {
+    let mut answer = Box::pin(async move {
+        let answer = Answer::new(completion.model());
+        let (text, end) = completion.whole().await?;
+        Ok::<_, ApiError>(answer.whole(text, end))
+    });
+    if let Ok(answer) = timeout(SILENT_FOR, &mut answer).await {
+        return Ok(Either::Left(Json(answer?)));
+    }
+    let late = stream! {
+        loop {
+            yield SPACE.to_vec();
+            let answer = select! {
+                answer = &mut answer => Some(answer),
+                () = sleep(SIGN_OF_LIFE_EVERY) => None,
+            };
+            match answer {
+                None => {}
+                Some(Ok(answer)) => {
+                    yield answer.to_json();
+                    break;
+                }
+                Some(Err(error)) => {
+                    yield error.to_json();
+                    break;
+                }
+            }
+        }
+    };
+    Ok(Either::Right(parts(ContentType::JSON, late)))
 }
 
-fn stream(mut completion: Completion, include_usage: bool) -> (ContentType, ByteStream![Vec<u8>]) {
+fn events(mut completion: Completion, include_usage: bool) -> impl Stream<Item = Vec<u8>> + Send {
     let answer = Answer::new(completion.model());
-    let events = ByteStream! {
+    stream! {
         yield answer.begin();
         loop {
             let mut next = pin!(completion.next());
@@ -60,7 +99,7 @@ fn stream(mut completion: Completion, include_usage: bool) -> (ContentType, Byte
                 };
                 match event {
                     Some(event) => break event,
-                    None => yield SIGN_OF_LIFE.to_vec(),
+                    None => yield COMMENT.to_vec(),
                 }
             };
             match event {
@@ -75,6 +114,9 @@ fn stream(mut completion: Completion, include_usage: bool) -> (ContentType, Byte
                 }
             }
         }
-    };
-    (ContentType::EventStream, events)
+    }
+}
+
+fn parts(kind: ContentType, parts: impl Stream<Item = Vec<u8>> + Send + 'static) -> Parts {
+    (kind, ByteStream(parts.boxed()))
 }

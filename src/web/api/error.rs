@@ -6,6 +6,7 @@ use rocket::serde::json::Json;
 use rocket::{Catcher, Request, catch, catchers};
 use serde::Serialize;
 
+use super::answer::framed;
 use super::key::bearer;
 use crate::chat::ChatError;
 use crate::domain::OutOfRange;
@@ -80,7 +81,12 @@ impl ApiError {
 
     /// As the last event of a stream.
     pub(super) fn to_event(&self) -> Vec<u8> {
-        super::answer::event(b"event: error\ndata: ", &Envelope { error: &self.body })
+        framed(b"event: error\ndata: ", &Envelope { error: &self.body }, b"\n\n")
+    }
+
+    /// As the body of an answer that is too late for a status.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        framed(b"", &Envelope { error: &self.body }, b"\n")
     }
 }
 

@@ -127,7 +127,7 @@ impl Fields {
         if self.0.get("seed").and_then(Value::as_u64) == Some(u32::MAX.into()) {
             self.0.remove("seed");
         }
-        // OpenAI's newer name and llama.cpp's, where -1 says "no limit"; OpenAI's older name wins over neither.
+        // OpenAI's older name yields to llama.cpp's, where -1 says nothing, and both to OpenAI's newer one.
         for name in ["n_predict", "max_completion_tokens"] {
             if let Some(value) = self.0.remove(name).filter(|value| !value.is_null() && *value != -1) {
                 self.0.insert("max_tokens".into(), value);
