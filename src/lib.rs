@@ -15,7 +15,7 @@
 //! | [`engine`] | the one queue, the model, chat templates, tokens | conversations, HTTP, scripts |
 //! | [`plugins`] | Rhai: the contract of the hooks, the sandbox, loading | the model, the database |
 //! | [`store`] | SQL: accounts, conversations, turns | who may ask |
-//! | [`accounts`] | passwords, sign-ins, their limits | cookies, pages |
+//! | [`accounts`] | passwords, sign-ins, their limits, API keys | cookies, pages |
 //! | [`chat`] | the life of one reply, from the message to its end in the store | HTTP |
 //! | [`web`] | guards, pages, event streams, errors | SQL, llama.cpp, Rhai |
 //! | [`app`] | puts the rooms together from one configuration | what they do |
@@ -45,6 +45,12 @@
 //! 4. `on_response`, then [`store::Store::finish`], then the channel is closed.
 //! 5. `GET …/events` shows the channel from `Last-Event-ID` on ([`chat::Follower`]); at `done` the bubble asks for
 //!    itself as it stands in the database.
+
+//!
+//! # A program's request
+//!
+//! `POST /v1/chat/completions` ([`web`]) is opened by an API key, never by a cookie. [`chat::Chat::complete`] takes it
+//! through the same hooks, template and queue; the answer belongs to the connection, is stored nowhere, and ends with it.
 
 pub mod domain;
 

@@ -9,6 +9,7 @@ use figment::Figment;
 use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::{Config, PluginsConfig};
+use fireside::domain::{ApiKeyId, in_words};
 use fireside::engine::{EngineError, find_model};
 use fireside::plugins::Plugins;
 use tracing_subscriber::filter::filter_fn;
@@ -30,6 +31,9 @@ enum Command {
     /// Look after accounts.
     #[command(subcommand)]
     User(UserCommand),
+    /// Look after API keys, with which programs use an account.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Write a consistent copy of the database, also while the server runs.
     Backup {
         /// The file to write; it must not exist yet.
@@ -61,6 +65,30 @@ enum UserCommand {
     Delete {
         /// The account's name.
         name: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Make a key and print it, this once.
+    New {
+        /// The account's name.
+        user: String,
+        /// What the key is called.
+        #[arg(long, default_value = "command line")]
+        name: String,
+    },
+    /// List an account's keys.
+    List {
+        /// The account's name.
+        user: String,
+    },
+    /// Delete a key; it opens nothing from now on.
+    Delete {
+        /// The account's name.
+        user: String,
+        /// The key's id, as listed.
+        id: String,
     },
 }
 
@@ -128,11 +156,8 @@ async fn run(command: Command, figment: Figment) -> Result<ExitCode, Box<dyn std
             app::open_store(&figment, &Config::extract(&figment)?).await?.backup_to(&file).await?;
             println!("{}", file.display());
         }
-        Command::User(command) => {
-            let config = Config::extract(&figment)?;
-            let store = app::open_store(&figment, &config).await?;
-            user(command, &Accounts::new(store, config.accounts)).await?;
-        }
+        Command::User(command) => user(command, &accounts(&figment).await?).await?,
+        Command::Key(command) => key(command, &accounts(&figment).await?).await?,
         Command::Model(ModelCommand::Path) => match find_model(&Config::extract(&figment)?.llm) {
             Ok(path) => println!("{}", path.display()),
             Err(EngineError::NoModel(_)) => return Ok(ExitCode::from(NO_MODEL)),
@@ -143,6 +168,11 @@ async fn run(command: Command, figment: Figment) -> Result<ExitCode, Box<dyn std
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn accounts(figment: &Figment) -> Result<Accounts, Box<dyn std::error::Error>> {
+    let config = Config::extract(figment)?;
+    Ok(Accounts::new(app::open_store(figment, &config).await?, config.accounts))
 }
 
 async fn user(command: UserCommand, accounts: &Accounts) -> Result<(), Box<dyn std::error::Error>> {
@@ -162,6 +192,27 @@ async fn user(command: UserCommand, accounts: &Accounts) -> Result<(), Box<dyn s
         UserCommand::Delete { name } => {
             accounts.delete(&name).await?;
             println!("{name} and all of their conversations are deleted.");
+        }
+    }
+    Ok(())
+}
+
+async fn key(command: KeyCommand, accounts: &Accounts) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        KeyCommand::New { user, name } => {
+            // Alone on its line, so that a script can take it.
+            println!("{}", accounts.create_key(&accounts.find(&user).await?, &name).await?.1);
+        }
+        KeyCommand::List { user } => {
+            for key in accounts.keys(&accounts.find(&user).await?).await? {
+                let last_used = key.last_used_at.map_or_else(|| "never".to_owned(), in_words);
+                println!("{}\t{}…\t{}\tlast used: {last_used}", key.id, key.hint, key.name);
+            }
+        }
+        KeyCommand::Delete { user, id } => {
+            let user = accounts.find(&user).await?;
+            accounts.delete_key(&user, id.parse().unwrap_or(ApiKeyId::UNKNOWN)).await?;
+            println!("The key {id} is deleted.");
         }
     }
     Ok(())

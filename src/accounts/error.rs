@@ -12,6 +12,9 @@ pub enum AccountError {
     /// The password breaks a rule.
     #[error("{0}")]
     Password(Invalid),
+    /// The name of an API key breaks a rule, or there are too many keys.
+    #[error("{0}")]
+    Key(Invalid),
     /// An account has this name, in whatever case.
     #[error("That name is taken. Choose another one.")]
     NameTaken,
@@ -33,6 +36,9 @@ pub enum AccountError {
     /// The store could not answer.
     #[error(transparent)]
     Store(StoreError),
+    /// The system gave no random numbers.
+    #[error("No key could be made: {0}.")]
+    Random(String),
     /// A password could not be hashed, or a stored hash not be read.
     #[error("The password could not be checked: {0}.")]
     Hash(String),

@@ -1,10 +1,11 @@
-//! People: making an account, signing in and out, passwords.
+//! People: making an account, signing in and out, passwords, API keys.
 //!
-//! Invariants: a password leaves this room only as a hash; whoever guesses cannot tell a wrong name from a wrong
+//! Invariants: a password or a key leaves this room only as a hash; whoever guesses cannot tell a wrong name from a wrong
 //! password, neither by the answer nor by the time it takes. Knows nothing of cookies and pages.
 
 mod attempts;
 mod error;
+mod keys;
 mod password;
 
 use std::net::IpAddr;
@@ -106,6 +107,11 @@ impl Accounts {
         Ok(self.0.store.delete_sign_in(sign_in).await?)
     }
 
+    /// Ends every sign-in of a person but this one; returns how many there were.
+    pub async fn sign_out_elsewhere(&self, user: &User, here: SignInId) -> Result<u64, AccountError> {
+        Ok(self.0.store.delete_other_sign_ins(user.id, here).await?)
+    }
+
     /// Changes a password, which ends every sign-in of the person; the one returned goes on.
     pub async fn change_password(&self, user: &User, old: &str, new: &str) -> Result<SignInId, AccountError> {
         self.check_rules(&user.name, new)?;
@@ -148,7 +154,8 @@ impl Accounts {
         Ok(self.0.store.list_users().await?)
     }
 
-    async fn find(&self, name: &str) -> Result<User, AccountError> {
+    /// For the operator: the account of this name.
+    pub async fn find(&self, name: &str) -> Result<User, AccountError> {
         let name = UserName::parse(name).map_err(AccountError::Name)?;
         match self.0.store.find_credentials(&name).await? {
             Some((user, _)) => Ok(user),

@@ -4,6 +4,7 @@
 //! the server's and never in a connection; what a holding plugin has not released is neither live nor stored.
 
 mod checkpoints;
+mod completion;
 mod error;
 mod follow;
 mod live;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use completion::{Completion, CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 pub use error::ChatError;
 pub use follow::{Follower, ReplyEvent};
 pub use live::{Live, LiveReply, LiveWriter};
@@ -25,7 +27,7 @@ use crate::domain::{
     Conversation, ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus,
     PromptMessage, Role, SamplingParams, Title, User, UserId, UserText,
 };
-use crate::engine::{Engine, EngineState, Place};
+use crate::engine::{Engine, EngineState, Model, Place};
 use crate::plugins::{Context, MessageAction, PluginSet, Plugins, RequestSource};
 use crate::store::{NewTurn, Store, StoreError, Turn};
 
@@ -72,6 +74,16 @@ impl Chat {
     /// How far the model is.
     pub fn engine_state(&self) -> EngineState {
         self.engine.state()
+    }
+
+    /// The model, once it is loaded.
+    pub fn model(&self) -> Result<Arc<Model>, ChatError> {
+        Ok(self.engine.model()?)
+    }
+
+    /// The operator's sampling parameters.
+    pub fn generation(&self) -> &SamplingParams {
+        &self.generation
     }
 
     /// A message as typed, checked against the operator's limit.

@@ -160,7 +160,7 @@ impl ReplyTask {
 }
 
 /// A plugin that is skipped by every hook says so once.
-fn without_doubles(marks: Vec<Mark>) -> Vec<Mark> {
+pub(super) fn without_doubles(marks: Vec<Mark>) -> Vec<Mark> {
     marks.into_iter().fold(Vec::new(), |mut kept, mark| {
         if !kept.contains(&mark) {
             kept.push(mark);
@@ -170,7 +170,7 @@ fn without_doubles(marks: Vec<Mark>) -> Vec<Mark> {
 }
 
 /// Resolves when the server stops.
-async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
+pub(super) async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
     if stopping.wait_for(|stopping| *stopping).await.is_err() {
         std::future::pending::<()>().await; // Nobody is left who could say so.
     }
@@ -208,7 +208,8 @@ fn waiting(position: usize, wait: Option<Duration>) -> String {
     }
 }
 
-fn left_out(messages: usize) -> Mark {
+/// The mark of a reply that was written without the oldest messages.
+pub(super) fn left_out(messages: usize) -> Mark {
     let text = match messages {
         1 => {
             "The oldest message no longer fits the model's context; this reply was written without it.".into()

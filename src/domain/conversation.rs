@@ -78,7 +78,7 @@ impl fmt::Display for Title {
 }
 
 /// Runs of white space and control characters become one space.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()

@@ -52,6 +52,11 @@ id!(
     MessageId
 );
 
+id!(
+    /// Names an API key; it is no secret.
+    ApiKeyId
+);
+
 /// Names one sign-in of one browser. It is the secret in the cookie, so all of it is random.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SignInId(Uuid);

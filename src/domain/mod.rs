@@ -2,14 +2,16 @@
 //!
 //! Invariant: nothing here knows a database, a model, a script or a web server.
 
+mod api_key;
 mod conversation;
 mod id;
 mod message;
 mod sampling;
 mod user;
 
+pub use api_key::{ApiKey, KeyName};
 pub use conversation::{Conversation, Title};
-pub use id::{ConversationId, MessageId, SignInId, UserId};
+pub use id::{ApiKeyId, ConversationId, MessageId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use user::{User, UserName, UserRole};
@@ -20,6 +22,12 @@ pub type UnixMillis = i64;
 /// The current time.
 pub fn now() -> UnixMillis {
     jiff::Timestamp::now().as_millisecond()
+}
+
+/// A moment as people read it, to the minute, in UTC.
+pub fn in_words(time: UnixMillis) -> String {
+    let time = jiff::Timestamp::from_millisecond(time).unwrap_or_default();
+    time.strftime("%-d %b %Y, %H:%M UTC").to_string()
 }
 
 /// A sentence that tells a person why their input was refused and what is allowed.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A parameter outside its range, as a sentence without the place where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +39,17 @@ macro_rules! sampling_params {
         }
 
         impl SamplingParams {
+            /// Sets one parameter by its name, unchecked; false when there is none of that name. An error is the
+            /// deserializer's: the value has another type.
+            pub fn set<'de, D: Deserializer<'de>>(&mut self, key: &str, value: D) -> Result<bool, D::Error> {
+                match key {
+                    $(stringify!($key) => self.$key = Deserialize::deserialize(value)?,)+
+                    $(stringify!($other) => self.$other = Deserialize::deserialize(value)?,)+
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+
             fn check_numbers(&self) -> Result<(), OutOfRange> {
                 // Written as "not inside", so that NaN fails.
                 $(
@@ -183,6 +194,17 @@ mod tests {
 
         assert_eq!(nan.check().unwrap_err().key, "temperature");
         assert_eq!(high.check().unwrap_err().to_string(), "top_p must be from 0 to 1, not 1.5");
+    }
+
+    #[test]
+    fn a_parameter_is_set_by_its_name() {
+        let mut params = SamplingParams::default();
+
+        assert_eq!(params.set("top_k", &serde_json::json!(7)).ok(), Some(true));
+        assert_eq!(params.set("stop", &serde_json::json!(["a"])).ok(), Some(true));
+        assert_eq!(params.set("tools", &serde_json::json!([])).ok(), Some(false));
+        assert!(params.set("top_p", &serde_json::json!("half")).is_err());
+        assert_eq!((params.top_k, params.stop, params.top_p), (7, vec!["a".to_owned()], 0.95));
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl Model {
         self.prompts.count(text)
     }
 
+    /// The tokens with which it ends its turn; whoever bans them makes it go on to `max_tokens`.
+    pub fn end_tokens(&self) -> &[i32] {
+        self.prompts.tokenizer.end_tokens()
+    }
+
     /// The prompt for a reply of up to `max_tokens` tokens: messages through the chat template, the oldest turns left out
     /// until it fits. If the last message is the assistant's, the reply continues it. As slow as [`Model::count_tokens`].
     ///

@@ -1,8 +1,8 @@
-//! Two people, and every method that names a conversation: what is one's is not there for the other.
+//! Two people, and every method that names a conversation or a key: what is one's is not there for the other.
 
-use super::testing::{complete, store, turn, user};
+use super::testing::{complete, key, store, turn, user};
 use super::{Store, StoreError};
-use crate::domain::{ConversationId, MessageId, Title, UserId};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, Title, UserId};
 
 /// What each method answers about the conversation and the reply in it, to `user`.
 async fn attempts(
@@ -10,6 +10,7 @@ async fn attempts(
     user: UserId,
     conversation: ConversationId,
     reply: MessageId,
+    key: ApiKeyId,
 ) -> Vec<(&'static str, Result<(), StoreError>)> {
     let title = Title::stored("Taken over".into());
     let answer = "Taken over".to_owned();
@@ -25,6 +26,7 @@ async fn attempts(
         ("begin_turn", begin_and_finish(store, user, conversation).await),
         ("begin_retry", store.begin_retry(user, conversation, reply, MessageId::new()).await.map(drop)),
         ("delete", store.delete_conversation(user, conversation).await),
+        ("delete_api_key", store.delete_api_key(user, key).await),
     ]
 }
 
@@ -44,17 +46,23 @@ async fn what_is_mine_is_not_there_for_anyone_else() {
     let mine = store.create_conversation(ada).await.unwrap().id;
     let reply = store.begin_turn(ada, mine, turn("A secret")).await.unwrap().reply.id;
     store.finish(reply, &complete("Kept")).await.unwrap();
-    let before = (store.list_conversations(ada).await.unwrap(), store.branch(ada, mine).await.unwrap());
+    let key = key("A secret");
+    store.create_api_key(ada, &key, "hash").await.unwrap();
+    let all = async || {
+        let conversations = store.list_conversations(ada).await.unwrap();
+        (conversations, store.branch(ada, mine).await.unwrap(), store.list_api_keys(ada).await.unwrap())
+    };
+    let before = all().await;
 
-    for (method, answer) in attempts(&store, eve, mine, reply).await {
+    for (method, answer) in attempts(&store, eve, mine, reply, key.id).await {
         assert!(matches!(answer, Err(StoreError::NotFound)), "{method}: {answer:?}");
     }
 
     assert_eq!(store.list_conversations(eve).await.unwrap(), []);
     assert_eq!(store.latest_conversation(eve).await.unwrap(), None);
-    let after = (store.list_conversations(ada).await.unwrap(), store.branch(ada, mine).await.unwrap());
-    assert_eq!(after, before);
-    for (method, answer) in attempts(&store, ada, mine, reply).await {
+    assert_eq!(store.list_api_keys(eve).await.unwrap(), []);
+    assert_eq!(all().await, before);
+    for (method, answer) in attempts(&store, ada, mine, reply, key.id).await {
         assert!(answer.is_ok(), "{method}: {answer:?}");
     }
 }

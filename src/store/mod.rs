@@ -1,4 +1,4 @@
-//! Everything that is kept: accounts, sign-ins, conversations, messages. The only room with SQL.
+//! Everything that is kept: accounts, sign-ins, API keys, conversations, messages. The only room with SQL.
 //!
 //! Invariants:
 //! - Whose a conversation or message is stands in the WHERE clause: someone else's is [`StoreError::NotFound`].
@@ -6,6 +6,7 @@
 //! - What a method wrote is on disk when it returns; what it could not write whole is not written at all.
 //! - The statements run on SQLite and PostgreSQL alike; what differs is in `pool.rs` and in [`Store::write`].
 
+mod api_keys;
 mod backup;
 mod conversations;
 mod error;

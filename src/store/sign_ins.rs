@@ -33,9 +33,10 @@ impl Store {
         Ok(())
     }
 
-    /// Ends every sign-in of a person; returns how many there were.
-    pub async fn delete_sign_ins_of(&self, user: UserId) -> Result<u64, StoreError> {
-        let delete = sqlx::query("DELETE FROM sign_ins WHERE user_id = $1").bind(user);
+    /// Ends every sign-in of a person but the one to `keep`; returns how many there were.
+    pub async fn delete_other_sign_ins(&self, user: UserId, keep: SignInId) -> Result<u64, StoreError> {
+        let delete =
+            sqlx::query("DELETE FROM sign_ins WHERE user_id = $1 AND id <> $2").bind(user).bind(keep);
         Ok(delete.execute(&self.pool).await?.rows_affected())
     }
 
@@ -67,7 +68,7 @@ mod tests {
         let (_folder, store) = store().await;
         let (ada, bob) = (user(&store, "ada").await, user(&store, "bob").await);
         let mut sign_ins = Vec::new();
-        for owner in [&ada, &ada, &ada, &bob] {
+        for owner in [&ada, &ada, &ada, &ada, &bob] {
             sign_ins.push(store.create_sign_in(owner.id, i64::MAX).await.unwrap());
         }
 
@@ -75,9 +76,10 @@ mod tests {
         assert_eq!(store.find_user_by_sign_in(sign_ins[0], 0).await.unwrap(), None);
         assert_eq!(store.find_user_by_sign_in(sign_ins[1], 0).await.unwrap(), Some(ada.clone()));
 
-        assert_eq!(store.delete_sign_ins_of(ada.id).await.unwrap(), 2);
+        assert_eq!(store.delete_other_sign_ins(ada.id, sign_ins[3]).await.unwrap(), 2);
         assert_eq!(store.find_user_by_sign_in(sign_ins[2], 0).await.unwrap(), None);
-        assert_eq!(store.find_user_by_sign_in(sign_ins[3], 0).await.unwrap(), Some(bob));
+        assert_eq!(store.find_user_by_sign_in(sign_ins[3], 0).await.unwrap(), Some(ada));
+        assert_eq!(store.find_user_by_sign_in(sign_ins[4], 0).await.unwrap(), Some(bob));
     }
 
     #[tokio::test]

@@ -4,7 +4,9 @@ use tempfile::TempDir;
 
 use super::{NewTurn, Outcome, Store, sqlite_url};
 use crate::config::Registration;
-use crate::domain::{FinishReason, MessageId, MessageStatus, Title, User, UserName};
+use crate::domain::{
+    ApiKey, ApiKeyId, FinishReason, KeyName, MessageId, MessageStatus, Title, User, UserName,
+};
 
 /// A fresh store in a folder that goes with the first value.
 pub(crate) async fn store() -> (TempDir, Store) {
@@ -39,5 +41,16 @@ pub(crate) fn complete(content: &str) -> Outcome {
         usage: None,
         seed: None,
         token_ids: None,
+    }
+}
+
+/// An API key of this name.
+pub(crate) fn key(name: &str) -> ApiKey {
+    ApiKey {
+        id: ApiKeyId::new(),
+        name: KeyName::parse(name).unwrap(),
+        hint: "fs-012345".into(),
+        created_at: 1_000,
+        last_used_at: None,
     }
 }

@@ -113,7 +113,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{complete, store, turn, user};
+    use crate::store::testing::{complete, key, store, turn, user};
 
     fn name(text: &str) -> UserName {
         UserName::parse(text).unwrap()
@@ -170,6 +170,7 @@ mod tests {
         let (ada, bob) = (user(&store, "ada").await, user(&store, "bob").await);
         for owner in [&ada, &bob] {
             store.create_sign_in(owner.id, i64::MAX).await.unwrap();
+            store.create_api_key(owner.id, &key(owner.name.as_str()), owner.name.as_str()).await.unwrap();
             let conversation = store.create_conversation(owner.id).await.unwrap().id;
             let turn = store.begin_turn(owner.id, conversation, turn("Hi")).await.unwrap();
             store.finish(turn.reply.id, &complete("Hello")).await.unwrap();
@@ -177,7 +178,9 @@ mod tests {
 
         store.delete_user(ada.id).await.unwrap();
 
-        for (table, left) in [("users", 1), ("sign_ins", 1), ("conversations", 1), ("messages", 2)] {
+        for (table, left) in
+            [("users", 1), ("sign_ins", 1), ("api_keys", 1), ("conversations", 1), ("messages", 2)]
+        {
             let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
             let rows: i64 = sqlx::query_scalar(count).fetch_one(&store.pool).await.unwrap();
             assert_eq!(rows, left, "{table}");

@@ -19,7 +19,8 @@ impl Fairing for SameSiteOnly {
 
     async fn on_request(&self, request: &mut Request<'_>, _: &mut Data<'_>) {
         let safe = matches!(request.method(), Method::Get | Method::Head | Method::Options | Method::Trace);
-        if !safe && !is_same_site(request) {
+        // A cookie opens nothing in the API, so no other site can use one there.
+        if !safe && !super::api::is_under_root(request) && !is_same_site(request) {
             request.set_uri(refusal());
             request.set_method(Method::Get);
         }

@@ -14,7 +14,7 @@ use crate::engine::EngineError;
 use crate::store::StoreError;
 
 /// Seconds after which a refused request may be tried again.
-const RETRY_AFTER_SECONDS: u32 = 5;
+pub(super) const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// A failure on its way to a person.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +86,9 @@ impl From<&StoreError> for Answer {
     }
 }
 
-const NOT_FOUND: &str = "There is nothing here, or it is not yours.";
-const BROKEN: &str = "Something went wrong on the server. Nothing was lost; the log says what happened.";
+pub(super) const NOT_FOUND: &str = "There is nothing here, or it is not yours.";
+pub(super) const BROKEN: &str =
+    "Something went wrong on the server. Nothing was lost; the log says what happened.";
 
 impl<'r> Responder<'r, 'static> for WebError {
     fn respond_to(self, request: &'r Request<'_>) -> Result<'static> {

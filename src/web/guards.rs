@@ -10,7 +10,7 @@ use rocket::time::Duration;
 use rocket::{State, async_trait};
 
 use crate::accounts::Accounts;
-use crate::domain::{ConversationId, MessageId, SignInId, User};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, SignInId, User};
 
 /// The cookie that names a sign-in. Rocket encrypts it with the secret key.
 const COOKIE: &str = "fireside";
@@ -131,6 +131,14 @@ impl<'r> FromRequest<'r> for ClientAddress {
 
 // An id that does not parse is taken for one that names nothing, so both get the same 404.
 impl FromParam<'_> for ConversationId {
+    type Error = Infallible;
+
+    fn from_param(param: &str) -> Result<Self, Infallible> {
+        Ok(param.parse().unwrap_or(Self::UNKNOWN))
+    }
+}
+
+impl FromParam<'_> for ApiKeyId {
     type Error = Infallible;
 
     fn from_param(param: &str) -> Result<Self, Infallible> {

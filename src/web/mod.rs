@@ -4,6 +4,8 @@
 //! GET changes anything, but for `/`, which makes the first conversation; a stream only shows what the server
 //! writes anyway.
 
+mod account;
+mod api;
 mod conversations;
 mod csrf;
 mod error;
@@ -13,6 +15,7 @@ mod messages;
 mod next_path;
 mod operations;
 mod pages;
+mod refusal;
 mod sign_in;
 mod sse;
 mod views;
@@ -31,10 +34,18 @@ pub fn stage() -> AdHoc {
             .mount("/static", FileServer::new("static", Options::Missing))
             .mount("/", routes())
             .register("/", error::catchers())
+            .mount(api::ROOT, api_routes())
+            .register(api::ROOT, api::catchers())
     })
 }
 
 /// Every route, as it is mounted at `/`.
 pub fn routes() -> Vec<Route> {
-    [sign_in::routes(), conversations::routes(), messages::routes(), operations::routes()].concat()
+    let chat = [conversations::routes(), messages::routes()].concat();
+    [sign_in::routes(), account::routes(), chat, operations::routes()].concat()
+}
+
+/// Every route of the API for programs, as it is mounted at `/v1`.
+pub fn api_routes() -> Vec<Route> {
+    api::routes()
 }

@@ -24,8 +24,8 @@ impl NextPath {
     pub fn of(uri: &Origin<'_>) -> Self {
         let path = uri.path();
         match path.segments().collect::<Vec<_>>()[..] {
-            // The only page besides `/`: everything else below it is a part of one.
-            ["c", _] => Self(path.to_string()),
+            // The only pages besides `/`: everything else below them is a part of one.
+            ["c", _] | ["account"] => Self(path.to_string()),
             _ => Self::default(),
         }
     }
@@ -67,10 +67,12 @@ mod tests {
             "",
             "/login?next=/",
             "/c/1/messages/2/events",
+            "/account/keys",
         ] {
             assert_eq!(NextPath::parse(foreign), NextPath::default(), "{foreign} passed");
         }
         assert_eq!(NextPath::parse("/c/1?x=2").to_string(), "/c/1");
+        assert_eq!(NextPath::parse("/account").to_string(), "/account");
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! Pages of signing in and out. They are plain forms and work without JavaScript.
 
-use std::time::Duration;
-
 use rocket::form::{Form, FromForm};
-use rocket::http::{CookieJar, Status};
-use rocket::response::{self, Redirect, Responder};
-use rocket::{Either, Request, Response, State, get, post, routes};
+use rocket::http::CookieJar;
+use rocket::response::Redirect;
+use rocket::{Either, State, get, post, routes};
 use rocket_dyn_templates::{Template, context};
 
 use super::error::WebError;
 use super::guards::{ClientAddress, SignedIn, forget, remember, sign_in_id};
 use super::next_path::NextPath;
+use super::refusal::{Page, Refusal};
 use crate::accounts::{AccountError, Accounts};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -30,23 +29,6 @@ struct Credentials<'r> {
 
 /// Onwards, or the page again with a sentence in place.
 type Answer = Either<Redirect, Page>;
-
-/// A page with its form, and why the form came back.
-struct Page(Template, Option<Refusal>);
-
-impl<'r> Responder<'r, 'static> for Page {
-    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        let Self(template, refusal) = self;
-        let mut response = Response::build_from(template.respond_to(request)?);
-        if let Some(refusal) = refusal {
-            response.status(refusal.status);
-            if let Some(wait) = refusal.retry_after {
-                response.raw_header("Retry-After", wait.as_secs().to_string());
-            }
-        }
-        response.ok()
-    }
-}
 
 #[get("/login?<next>")]
 async fn login_page(
@@ -120,28 +102,6 @@ async fn logout(cookies: &CookieJar<'_>, accounts: &State<Accounts>) -> Result<R
     Ok(Redirect::to("/login"))
 }
 
-/// Why a form comes back.
-struct Refusal {
-    status: Status,
-    sentence: String,
-    retry_after: Option<Duration>,
-}
-
-impl TryFrom<AccountError> for Refusal {
-    type Error = WebError;
-
-    /// What the person can mend stands in the form; what only the operator can mend is an error page.
-    fn try_from(error: AccountError) -> Result<Self, WebError> {
-        let (status, retry_after) = match &error {
-            AccountError::TooManyAttempts { retry_after } => (Status::TooManyRequests, Some(*retry_after)),
-            AccountError::RegistrationClosed => (Status::Forbidden, None),
-            AccountError::Store(_) | AccountError::Hash(_) => return Err(error.into()),
-            _ => (Status::UnprocessableEntity, None),
-        };
-        Ok(Self { status, sentence: error.to_string(), retry_after })
-    }
-}
-
 async fn login_form(
     accounts: &Accounts,
     username: &str,
@@ -151,8 +111,8 @@ async fn login_form(
     let error = refusal.as_ref().map(|refusal| &refusal.sentence);
     let form = context! { username, next: next.to_string(), error };
     let can_register = accounts.takes_newcomers().await?;
-    let page = Template::render("login", context! { form, can_register });
-    Ok(Either::Right(Page(page, refusal)))
+    let template = Template::render("login", context! { form, can_register });
+    Ok(Either::Right(Page { template, refusal }))
 }
 
 async fn register_form(
@@ -169,6 +129,6 @@ async fn register_form(
     let form = context! { username, next: next.to_string(), error };
     let first_account = accounts.is_empty().await?;
     let min_password_chars = accounts.config().min_password_chars;
-    let page = Template::render("register", context! { form, first_account, min_password_chars });
-    Ok(Either::Right(Page(page, refusal)))
+    let template = Template::render("register", context! { form, first_account, min_password_chars });
+    Ok(Either::Right(Page { template, refusal }))
 }

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use crate::accounts::{AccountError, Accounts};
 use crate::chat::{Chat, ChatError};
-use crate::domain::{Conversation, FinishReason, Mark, Message, MessageStatus, Role, User, UserRole};
+use crate::domain::{
+    ApiKey, Conversation, FinishReason, KeyName, Mark, Message, MessageStatus, Role, User, UserRole, in_words,
+};
 use crate::engine::EngineState;
 use crate::store::Turn;
 
@@ -171,6 +174,66 @@ impl ModelView {
             EngineState::Ready(model) => view("ready", model.name.clone(), 100, String::new()),
             EngineState::Failed(sentence) => view("failed", String::new(), 0, sentence),
             EngineState::Stopped => view("failed", String::new(), 0, "The server is stopping.".into()),
+        }
+    }
+}
+
+/// The page of one's own account, and every part of it.
+#[derive(Serialize)]
+pub struct AccountView {
+    user: UserView,
+    keys: Vec<KeyView>,
+    max_name_chars: usize,
+    min_password_chars: usize,
+    said: Said,
+}
+
+/// What the page says about what was just done.
+#[derive(Default, Serialize)]
+pub struct Said {
+    /// A new API key, shown this once.
+    pub secret: Option<String>,
+    /// Why no key was made.
+    pub key_error: Option<String>,
+    /// The password is a new one.
+    pub password_changed: bool,
+    /// Why it is not.
+    pub password_error: Option<String>,
+    /// Browsers that were signed out.
+    pub signed_out: Option<u64>,
+}
+
+impl AccountView {
+    /// Reads what the page shows.
+    pub async fn load(accounts: &Accounts, user: &User, said: Said) -> Result<Self, AccountError> {
+        Ok(Self {
+            user: UserView::new(user),
+            keys: accounts.keys(user).await?.into_iter().map(KeyView::from).collect(),
+            max_name_chars: KeyName::MAX_CHARS,
+            min_password_chars: accounts.config().min_password_chars,
+            said,
+        })
+    }
+}
+
+/// One API key.
+#[derive(Serialize)]
+pub struct KeyView {
+    id: String,
+    name: String,
+    hint: String,
+    created: String,
+    last_used: Option<String>,
+}
+
+impl From<ApiKey> for KeyView {
+    fn from(key: ApiKey) -> Self {
+        Self {
+            id: key.id.to_string(),
+            name: key.name.to_string(),
+            hint: key.hint,
+            created: in_words(key.created_at),
+            last_used: key.last_used_at.map(in_words),
         }
     }
 }

@@ -38,7 +38,7 @@ const FLAWS: &str = r"(() => {
     return flaws;
 })()";
 
-async fn inspect(seat: &Seat, name: &str) {
+pub async fn inspect(seat: &Seat, name: &str) {
     for (width, height) in SIZES {
         for dark in [false, true] {
             seat.window.resize(width, height, dark).await;

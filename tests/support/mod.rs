@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test binary uses its own part.
 
 mod person;
+pub mod program;
 
 #[allow(unused_imports)] // Each test binary uses its own part.
 pub use person::{Person, Reply, reply_id};

@@ -13,6 +13,7 @@ use crate::engine::prompt::{Specials, Tokenizer};
 pub(super) struct Vocabulary {
     llama: Arc<LlamaModel>,
     specials: Specials,
+    ends: Vec<i32>,
 }
 
 impl Vocabulary {
@@ -30,7 +31,8 @@ impl Vocabulary {
         });
         let specials = Specials::new(texts)
             .map_err(|error| format!("The special tokens of this model cannot be searched for: {error}."))?;
-        Ok(Self { llama, specials })
+        let ends = vocab.tokens().filter(|&token| vocab.is_eog(token)).map(|token| token.0).collect();
+        Ok(Self { llama, specials, ends })
     }
 
     /// What the tokens for the beginning and the end of a text look like in a template; empty where there is none.
@@ -97,6 +99,10 @@ impl Tokenizer for Vocabulary {
             Some(_) => Ok(gbnf),
             None => Err("is no grammar that llama.cpp can follow; its rule root must be there".into()),
         }
+    }
+
+    fn end_tokens(&self) -> &[i32] {
+        &self.ends
     }
 }
 

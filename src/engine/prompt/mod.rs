@@ -79,6 +79,11 @@ pub(super) trait Tokenizer: Send + Sync {
 
     /// A grammar in llama.cpp's notation that this vocabulary can follow; else what is wrong with it.
     fn gbnf(&self, grammar: &Grammar) -> Result<String, String>;
+
+    /// The tokens with which the model ends its turn.
+    fn end_tokens(&self) -> &[i32] {
+        &[]
+    }
 }
 
 /// Everything that turns messages into a prompt.
