@@ -103,7 +103,7 @@ async fn an_unusable_url_is_refused_with_a_sentence() {
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_left_alone() {
     let (folder, store) = store().await;
-    let newer = "UPDATE _sqlx_migrations SET version = 9999";
+    let newer = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1";
     sqlx::query(newer).execute(&store.pool).await.unwrap();
     store.close().await;
 

@@ -75,9 +75,10 @@ async fn the_page_is_readable_at_each_size_in_light_and_dark() {
     inspect(&seat, "account").await;
     seat.window.click("#key-name").await;
     seat.window.keys(&format!("a program with a name that is rather long for one line{ENTER}")).await;
-    seat.window.until("document.querySelector('.secret code')").await;
+    seat.window.until("document.querySelector('.secret code') && (scrollTo(0, 0), true)").await;
+    inspect(&seat, "account-key").await;
     seat.window.click("#sign-ins button").await;
     seat.window.until("document.querySelector('#sign-ins [role=status]')").await;
-    inspect(&seat, "account-key").await;
+    inspect(&seat, "account-signed-out").await;
     seat.leave().await;
 }
