@@ -100,7 +100,7 @@ impl Endpoint {
         let request = self.authorized(request, person).timeout(PATIENCE);
 
         let sent = Instant::now();
-        let mut answer = expect_success(request.send().await?).await?;
+        let mut answer = expect_success(request.send().await.map_err(sentence)?).await?;
         let mut reply = Reply {
             sent,
             arrivals: vec![],
@@ -110,7 +110,7 @@ impl Endpoint {
             cached_tokens: 0,
         };
         let mut events = Events::default();
-        while let Some(bytes) = answer.chunk().await? {
+        while let Some(bytes) = answer.chunk().await.map_err(sentence)? {
             let now = Instant::now();
             events.push(&bytes);
             for event in &mut events {
@@ -222,6 +222,13 @@ pub async fn expect_success(answer: Response) -> Outcome<Response> {
     let address = answer.url().clone();
     let body: String = answer.text().await?.chars().take(500).collect();
     Err(format!("{address} answered {status}: {body}").into())
+}
+
+fn sentence(error: reqwest::Error) -> Box<dyn std::error::Error> {
+    if error.is_timeout() {
+        return format!("a reply took longer than {} s; is the machine busy?", PATIENCE.as_secs()).into();
+    }
+    error.into()
 }
 
 pub fn milliseconds(duration: Duration) -> f64 {

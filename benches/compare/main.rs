@@ -94,6 +94,8 @@ async fn compare(arguments: &Arguments) -> Outcome<bool> {
     let begin = Instant::now();
     let model = arguments.model.canonicalize();
     let model = model.map_err(|error| format!("{}: {error}", arguments.model.display()))?;
+    let machine = report::machine(&model)?;
+    eprint!("{machine}");
     let own = match (&arguments.a, &arguments.a_command) {
         (Some(url), _) => Contestant::url(url, None)?,
         (None, Some(command)) => Contestant::command(command, &model)?,
@@ -112,7 +114,11 @@ async fn compare(arguments: &Arguments) -> Outcome<bool> {
     for &scenario in chosen {
         measured.push(measure(scenario, [Some(&own), other.as_ref()], arguments.rounds).await);
     }
-    print(&own, other.as_ref(), &measured, &model).await?;
+    print_tables(&own, other.as_ref(), &measured);
+    print!("{machine}");
+    for server in [Some(&own), other.as_ref()].into_iter().flatten() {
+        println!("- {}: {}", server.name, server.version().await?);
+    }
     let own_cpu = process::own_cpu_seconds()?;
     println!(
         "- {} rounds in {:.0} s, of which this program itself computed {own_cpu:.1} s",
@@ -147,26 +153,16 @@ async fn measure(scenario: Scenario, servers: [Option<&Contestant>; 2], rounds: 
     measured
 }
 
-async fn print(
-    own: &Contestant,
-    other: Option<&Contestant>,
-    measured: &[Measured],
-    model: &std::path::Path,
-) -> Outcome<()> {
+fn print_tables(own: &Contestant, other: Option<&Contestant>, measured: &[Measured]) {
     let (pages, compared): (Vec<&Measured>, Vec<_>) =
         measured.iter().partition(|measured| measured.scenario == Scenario::Pages);
-    let other_name = other.map_or("(no other server)", |other| &other.name);
     if !compared.is_empty() {
-        println!("{}", report::table(&compared, [&own.name, other_name]));
+        let other = other.map_or("(no other server)", |other| &other.name);
+        println!("{}", report::table(&compared, [&own.name, other]));
     }
     if !pages.is_empty() && own.is_fireside() {
         println!("{}", report::table(&pages, ["Fireside's pages", "Fireside's API"]));
     }
-    print!("{}", report::machine(model)?);
-    for side in [Some(own), other].into_iter().flatten() {
-        println!("- {}: {}", side.name, side.version().await?);
-    }
-    Ok(())
 }
 
 /// Never the same twice.

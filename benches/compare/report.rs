@@ -108,7 +108,7 @@ impl Goal {
     }
 }
 
-/// Processor, cores, memory and model file, as lines of a Markdown list.
+/// Processor, cores, memory, load and model file, as lines of a Markdown list.
 pub fn machine(model: &Path) -> Outcome<String> {
     let field = |file: &str, name: &str| -> Outcome<String> {
         let content = fs::read_to_string(file)?;
@@ -117,11 +117,13 @@ pub fn machine(model: &Path) -> Outcome<String> {
     };
     let processor = field("/proc/cpuinfo", "model name")?;
     let memory = field("/proc/meminfo", "MemTotal")?;
+    let load = fs::read_to_string("/proc/loadavg")?;
+    let load = load.split_whitespace().next().unwrap_or("unknown").to_owned();
     let threads = std::thread::available_parallelism()?;
     let size = fs::metadata(model)?.len();
     let name = model.file_name().unwrap_or_default().to_string_lossy();
     Ok(format!(
-        "- Machine: {processor}, {threads} hardware threads, {memory} of memory\n- Model: {name}, {size} bytes\n"
+        "- Machine: {processor}, {threads} hardware threads, {memory} of memory, load {load} at the beginning\n- Model: {name}, {size} bytes\n"
     ))
 }
 
