@@ -1,5 +1,7 @@
 //! The command line; nothing else.
 
+mod commands;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,11 +11,12 @@ use figment::Figment;
 use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::{Config, PluginsConfig};
-use fireside::engine::{EngineError, find_model};
 use fireside::plugins::Plugins;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, fmt};
+
+use self::commands::model::ModelCommand;
 
 /// A chat server for language models on your own machine, that you can script.
 #[derive(Parser)]
@@ -65,12 +68,6 @@ enum UserCommand {
 }
 
 #[derive(Subcommand)]
-enum ModelCommand {
-    /// Print the GGUF file that the server would load; exit code 3 when there is none to choose.
-    Path,
-}
-
-#[derive(Subcommand)]
 enum PluginCommand {
     /// Load every plugin of the folders and print what is wrong with them.
     Check {
@@ -78,9 +75,6 @@ enum PluginCommand {
         folders: Vec<PathBuf>,
     },
 }
-
-/// Exit code of `model path` when no model is configured and none lies in `models/`.
-const NO_MODEL: u8 = 3;
 
 fn main() -> ExitCode {
     // What the server writes is its owner's: files 0600, folders 0700.
@@ -133,11 +127,9 @@ async fn run(command: Command, figment: Figment) -> Result<ExitCode, Box<dyn std
             let store = app::open_store(&figment, &config).await?;
             user(command, &Accounts::new(store, config.accounts)).await?;
         }
-        Command::Model(ModelCommand::Path) => match find_model(&Config::extract(&figment)?.llm) {
-            Ok(path) => println!("{}", path.display()),
-            Err(EngineError::NoModel(_)) => return Ok(ExitCode::from(NO_MODEL)),
-            Err(error) => return Err(error.into()),
-        },
+        Command::Model(command) => {
+            return commands::model::run(command, &Config::extract(&figment)?.llm).await;
+        }
         Command::Plugin(PluginCommand::Check { folders }) => {
             return Ok(check_plugins(Config::extract(&figment)?.plugins, folders));
         }

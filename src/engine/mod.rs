@@ -20,6 +20,7 @@
 mod backend;
 mod echo;
 mod error;
+mod ffi;
 mod generation;
 mod llama;
 mod mailbox;
@@ -41,6 +42,7 @@ use tokio::sync::watch;
 
 pub use error::EngineError;
 pub use generation::{Generation, Place};
+pub use llama::{Conversion, ConvertError, KvCache, ModelInfo, Quantization};
 pub use mailbox::{Event, Finished, Timings};
 pub use model::Model;
 pub use prompt::{Origin, Prompt, Segment};

@@ -10,6 +10,7 @@ mod configuration;
 mod crashes;
 mod house;
 mod isolation;
+mod models;
 mod plugins;
 mod queue;
 mod real_model;

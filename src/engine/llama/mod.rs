@@ -1,9 +1,14 @@
 //! llama.cpp: loading a model, its vocabulary, its decoder. The only place that names llama_cpp_2.
 
+mod advice;
+mod convert;
 mod decoder;
 mod file;
+mod info;
+mod memory;
 mod sampler;
 mod vocabulary;
+mod weights;
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -16,7 +21,10 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 use tokio::sync::watch;
 
+pub use convert::{Conversion, ConvertError, Quantization};
 pub(super) use file::find;
+pub use info::ModelInfo;
+pub use memory::KvCache;
 
 use self::decoder::Decoder;
 use self::vocabulary::Vocabulary;
@@ -52,6 +60,7 @@ pub(super) fn run(
     let n_ctx = context.n_ctx().min(n_ctx);
     let model = Arc::new(describe(&llama, file, n_ctx)?);
     tracing::info!(model = model.name, n_ctx = model.n_ctx, "the model is ready");
+    advice::give(file, config);
     state.send_replace(EngineState::Ready(model));
     let piece = if config.n_gpu_layers > 0 { config.n_batch } else { CPU_PIECE.min(config.n_batch) };
     worker::run(queue, &mut Decoder::new(&llama, context, n_ctx as usize, piece as usize));
