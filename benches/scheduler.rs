@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fireside::config::{Backend, LlmConfig};
 use fireside::domain::{PromptMessage, Role, SamplingParams, UserId};
-use fireside::engine::{Engine, EngineState, Event, Generation};
+use fireside::engine::{Engine, EngineOptions, EngineState, Event, Generation};
 use futures::future::try_join_all;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -81,11 +81,12 @@ async fn start() -> Outcome<Engine> {
         backend: Backend::Echo,
         // Room for the longest reply.
         n_ctx: 1_048_576,
+        n_parallel: u32::try_from(most)?,
         queue_size: most,
         max_per_user: most,
         ..LlmConfig::default()
     };
-    let engine = Engine::start(config)?;
+    let engine = Engine::start(config, EngineOptions::default())?;
     let mut state = engine.watch();
     state.wait_for(|state| !matches!(state, EngineState::Loading { .. })).await?;
     Ok(engine)
@@ -172,7 +173,7 @@ fn submit(engine: &Engine, tokens: usize) -> Outcome<Generation> {
 async fn next_text(generation: &mut Generation) -> Outcome<Option<String>> {
     loop {
         match generation.next().await {
-            Event::Text { text } => return Ok(Some(text)),
+            Event::Text { text, .. } => return Ok(Some(text)),
             Event::Finished(_) => return Ok(None),
             Event::Failed(sentence) => return Err(sentence.into()),
             Event::Queued { .. } | Event::Prefill { .. } => {}

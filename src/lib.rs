@@ -31,7 +31,7 @@
 //! - **Whose it is stands in the SQL**, and what a handler may do in its parameter types.
 //! - **Nothing blocks the runtime:** llama.cpp has its own thread, scripts and password hashes have theirs.
 //! - **There is no** unbounded channel, no global configuration, no SQL outside [`store`], no `unsafe` outside the
-//!   plugins' memory counter, no state changed by a GET.
+//!   plugins' memory counter and the engine's `ffi`, no state changed by a GET.
 //!
 //! # One message's walk
 //!

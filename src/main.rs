@@ -1,5 +1,7 @@
 //! The command line; nothing else.
 
+mod commands;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,11 +12,12 @@ use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::{Config, PluginsConfig};
 use fireside::domain::{ApiKeyId, in_words};
-use fireside::engine::{EngineError, find_model};
 use fireside::plugins::Plugins;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, fmt};
+
+use self::commands::model::ModelCommand;
 
 /// A chat server for language models on your own machine, that you can script.
 #[derive(Parser)]
@@ -93,12 +96,6 @@ enum KeyCommand {
 }
 
 #[derive(Subcommand)]
-enum ModelCommand {
-    /// Print the GGUF file that the server would load; exit code 3 when there is none to choose.
-    Path,
-}
-
-#[derive(Subcommand)]
 enum PluginCommand {
     /// Load every plugin of the folders and print what is wrong with them.
     Check {
@@ -106,9 +103,6 @@ enum PluginCommand {
         folders: Vec<PathBuf>,
     },
 }
-
-/// Exit code of `model path` when no model is configured and none lies in `models/`.
-const NO_MODEL: u8 = 3;
 
 fn main() -> ExitCode {
     // What the server writes is its owner's: files 0600, folders 0700.
@@ -158,11 +152,9 @@ async fn run(command: Command, figment: Figment) -> Result<ExitCode, Box<dyn std
         }
         Command::User(command) => user(command, &accounts(&figment).await?).await?,
         Command::Key(command) => key(command, &accounts(&figment).await?).await?,
-        Command::Model(ModelCommand::Path) => match find_model(&Config::extract(&figment)?.llm) {
-            Ok(path) => println!("{}", path.display()),
-            Err(EngineError::NoModel(_)) => return Ok(ExitCode::from(NO_MODEL)),
-            Err(error) => return Err(error.into()),
-        },
+        Command::Model(command) => {
+            return commands::model::run(command, &Config::extract(&figment)?.llm).await;
+        }
         Command::Plugin(PluginCommand::Check { folders }) => {
             return Ok(check_plugins(Config::extract(&figment)?.plugins, folders));
         }

@@ -54,6 +54,19 @@ pub enum CacheType {
     Q4_0,
 }
 
+impl CacheType {
+    /// As it stands in `Rocket.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+        }
+    }
+}
+
 /// `[default.llm]`: loading the model, and the queue before it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

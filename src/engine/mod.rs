@@ -48,6 +48,7 @@ use tokio::sync::watch;
 pub use error::EngineError;
 pub use generation::{Generation, Place};
 pub use grammar::Grammar;
+pub use llama::{Conversion, ConvertError, KvCache, ModelInfo, Quantization};
 pub use logprobs::{Likely, TokenLogprob};
 pub use mailbox::{Event, Finished, Timings};
 pub use model::Model;

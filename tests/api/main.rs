@@ -11,6 +11,7 @@ mod crashes;
 mod house;
 mod isolation;
 mod keys;
+mod models;
 mod openai;
 mod openai_plugins;
 mod openai_real;

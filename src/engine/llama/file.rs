@@ -80,9 +80,27 @@ fn is_first_part(path: &Path) -> bool {
     }
 }
 
+/// The files that go on where the first of `parts` ends; none for a model in one file.
+pub(super) fn other_parts(first: &Path, parts: u64) -> Vec<PathBuf> {
+    let name = first.file_name().unwrap_or_default().to_string_lossy();
+    let Some((start, end)) = name.split_once("-00001-of-") else { return Vec::new() };
+    // Five digits is what the name has room for.
+    (2..=parts.min(99_999)).map(|part| first.with_file_name(format!("{start}-{part:05}-of-{end}"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_of_a_model_are_found_from_the_first() {
+        let first = Path::new("models/a-00001-of-00003.gguf");
+
+        let others = ["models/a-00002-of-00003.gguf", "models/a-00003-of-00003.gguf"].map(PathBuf::from);
+
+        assert_eq!(other_parts(first, 3), others);
+        assert!(other_parts(Path::new("models/a.gguf"), 1).is_empty());
+    }
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();

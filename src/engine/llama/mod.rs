@@ -1,16 +1,21 @@
 //! llama.cpp: loading a model, its vocabulary, its decoder. The only place that names llama_cpp_2.
 
+mod advice;
 mod cells;
 mod chooser;
+mod convert;
 mod decoder;
 mod disk;
 mod file;
+mod info;
+mod kv_cache;
 mod memory;
 mod sampler;
 mod sizes;
 mod store;
 mod trail;
 mod vocabulary;
+mod weights;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -21,7 +26,10 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 use tokio::sync::watch;
 
+pub use convert::{Conversion, ConvertError, Quantization};
 pub(super) use file::find;
+pub use info::ModelInfo;
+pub use kv_cache::KvCache;
 
 use self::decoder::Decoder;
 use self::disk::Disk;
@@ -58,6 +66,7 @@ pub(super) fn run(
     let store = Store::new(mebibytes(config.kv_ram_mib), disk(config, options, file));
     let memory = Memory::new(context, plan.sequences, plan.rules(config, &llama), store);
     tracing::info!(model = model.name, n_ctx = model.n_ctx, "the model is ready");
+    advice::give(file, config);
     state.send_replace(EngineState::Ready(model));
     worker::run(queue, &mut Decoder::new(&llama, memory, plan.sizes(config)), plan.limits(config));
     Ok(())

@@ -46,7 +46,8 @@ impl Plan {
         Self::for_context(config, trained)
     }
 
-    fn for_context(config: &LlmConfig, trained: u32) -> Self {
+    /// For a model that was trained with so many tokens of context.
+    pub(super) fn for_context(config: &LlmConfig, trained: u32) -> Self {
         let parallel = parallel(config);
         let n_ctx = if config.n_ctx == 0 { trained.clamp(1, DEFAULT_N_CTX) } else { config.n_ctx };
         let wanted = match config.kv_tokens {

@@ -1,0 +1,3 @@
+//! Commands that need more than a call.
+
+pub mod model;
