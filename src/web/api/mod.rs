@@ -10,6 +10,7 @@ mod extras;
 mod key;
 mod messages;
 mod models;
+mod parts;
 mod request;
 
 pub(super) use error::catchers;
