@@ -6,7 +6,7 @@ use futures::StreamExt;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::program::{Program, content, one, with};
+use crate::support::program::{Program, Said, content, one, with};
 use crate::support::{ECHO, PATIENCE, TestApp};
 
 /// A request for a reply that takes minutes, so that only cancelling it frees its place in time.
@@ -282,6 +282,23 @@ async fn two_streams_run_at_once_and_end_whole() {
 
     assert_eq!((first.text, second.text), ("tick ".repeat(50), "tock ".repeat(50)));
     assert!(first.done && second.done);
+}
+
+#[tokio::test]
+async fn every_event_comes_in_one_piece() {
+    let (_app, program) = start(ECHO).await;
+    let script = json!({ "pieces": ["words and words "], "repeat": 200, "delay_ms": 1 }).to_string();
+
+    let mut chunks = program.post(&with(one(&script), json!({ "stream": true }))).await.bytes_stream();
+    let mut all = String::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = String::from_utf8(chunk.unwrap().to_vec()).unwrap();
+        assert!(chunk.ends_with('\n'), "cut: {chunk:?}");
+        all.push_str(&chunk);
+    }
+
+    let said = Said::parse(&all);
+    assert_eq!((said.text, said.done), ("words and words ".repeat(200), true));
 }
 
 #[tokio::test]

@@ -62,7 +62,11 @@ impl Program {
 impl Said {
     pub fn parse(stream: &str) -> Self {
         let mut said = Self::default();
-        for block in stream.split("\n\n").filter(|block| !block.is_empty() && !block.starts_with(':')) {
+        for block in stream
+            .split("\n\n")
+            .map(|block| block.trim_start_matches('\n'))
+            .filter(|block| !block.is_empty() && !block.starts_with(':'))
+        {
             let data = block.lines().find_map(|line| line.strip_prefix("data: ")).expect("a data line");
             assert!(!said.done && said.error.is_none(), "{block} after the end");
             if data == "[DONE]" {

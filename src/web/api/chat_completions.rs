@@ -1,9 +1,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use rocket::futures::stream::{BoxStream, Stream, StreamExt};
+use rocket::futures::stream::Stream;
 use rocket::http::ContentType;
-use rocket::response::stream::{ByteStream, stream};
+use rocket::response::stream::stream;
 use rocket::serde::json::Json;
 use rocket::tokio::select;
 use rocket::tokio::time::{sleep, timeout};
@@ -13,6 +13,7 @@ use super::answer::{Answer, Whole};
 use super::error::ApiError;
 use super::key::ApiUser;
 use super::models::check_name;
+use super::parts::Parts;
 use super::request::{Body, ChatRequest};
 use crate::chat::{Chat, Completion, CompletionEvent};
 
@@ -32,9 +33,6 @@ pub(super) fn routes() -> Vec<rocket::Route> {
     routes![chat_completions]
 }
 
-/// A body that is sent in parts, each as soon as it is there.
-type Parts = (ContentType, ByteStream<BoxStream<'static, Vec<u8>>>);
-
 /// A reply to a conversation. What fails before the first byte is a status; what fails later is an event `error` in the
 /// stream, without `[DONE]`, or the error in the place of the whole answer.
 #[post("/chat/completions", data = "<body>")]
@@ -48,7 +46,8 @@ async fn chat_completions(
     let completion = chat.complete(&user, request.completion).await?;
     match request.stream {
         Some(options) => {
-            Ok(Either::Right(parts(ContentType::EventStream, events(completion, options.include_usage))))
+            let events = events(completion, options.include_usage);
+            Ok(Either::Right(Parts::new(ContentType::EventStream, events)))
         }
         None => whole(completion).await,
     }
@@ -83,7 +82,7 @@ async fn whole(completion: Completion) -> Result<Either<Json<Whole>, Parts>, Api
             }
         }
     };
-    Ok(Either::Right(parts(ContentType::JSON, late)))
+    Ok(Either::Right(Parts::new(ContentType::JSON, late)))
 }
 
 fn events(mut completion: Completion, include_usage: bool) -> impl Stream<Item = Vec<u8>> + Send {
@@ -115,8 +114,4 @@ fn events(mut completion: Completion, include_usage: bool) -> impl Stream<Item =
             }
         }
     }
-}
-
-fn parts(kind: ContentType, parts: impl Stream<Item = Vec<u8>> + Send + 'static) -> Parts {
-    (kind, ByteStream(parts.boxed()))
 }

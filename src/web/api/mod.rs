@@ -11,6 +11,7 @@ mod key;
 mod logprobs;
 mod messages;
 mod models;
+mod parts;
 mod request;
 
 pub(super) use error::catchers;
