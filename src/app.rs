@@ -107,16 +107,19 @@ pub async fn open_store(figment: &Figment, config: &Config) -> Result<Store, App
     Ok(Store::open(&database_url(figment, config)?).await?)
 }
 
+/// Where the model's memory of conversations is saved.
+pub fn kv_dir(config: &Config) -> PathBuf {
+    config.server.data_dir.join("kv")
+}
+
 /// Runs the server until it is told to stop.
 pub async fn serve(figment: Figment) -> Result<(), AppError> {
     let config = Config::extract(&figment)?;
     data_dir::make(&config.server.data_dir)?;
     let _lock = data_dir::lock(&config.server.data_dir)?;
     let figment = with_derived(figment, &config)?;
-    let options = EngineOptions {
-        system_prompt: config.chat.system_prompt.clone(),
-        kv_dir: Some(config.server.data_dir.join("kv")),
-    };
+    let options =
+        EngineOptions { system_prompt: config.chat.system_prompt.clone(), kv_dir: Some(kv_dir(&config)) };
     let engine = Engine::start(config.llm.clone(), options)?;
     let rocket = rocket(figment, config, engine.clone()).ignite().await.map_err(rocket_error)?;
     stop_on_signal_or_failure(&rocket, &engine)?;

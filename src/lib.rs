@@ -12,7 +12,7 @@
 //! | --- | --- | --- |
 //! | [`domain`] | plain data: ids, people, messages, sampling parameters | anything else |
 //! | [`config`] | typed tables of `Rocket.toml`, ranges, the sentence for what is wrong | where the values come from |
-//! | [`engine`] | the one queue, the model, chat templates, tokens | conversations, HTTP, scripts |
+//! | [`engine`] | the one queue, whose turn it is, the model and what stays in its memory, chat templates, tokens | HTTP, SQL, scripts |
 //! | [`plugins`] | Rhai: the contract of the hooks, the sandbox, loading | the model, the database |
 //! | [`store`] | SQL: accounts, conversations, turns | who may ask |
 //! | [`accounts`] | passwords, sign-ins, their limits, API keys | cookies, pages |
@@ -45,7 +45,6 @@
 //! 4. `on_response`, then [`store::Store::finish`], then the channel is closed.
 //! 5. `GET …/events` shows the channel from `Last-Event-ID` on ([`chat::Follower`]); at `done` the bubble asks for
 //!    itself as it stands in the database.
-
 //!
 //! # A program's request
 //!

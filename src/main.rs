@@ -12,6 +12,7 @@ use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::{Config, PluginsConfig};
 use fireside::domain::{ApiKeyId, in_words};
+use fireside::engine::forget_user;
 use fireside::plugins::Plugins;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
@@ -150,7 +151,7 @@ async fn run(command: Command, figment: Figment) -> Result<ExitCode, Box<dyn std
             app::open_store(&figment, &Config::extract(&figment)?).await?.backup_to(&file).await?;
             println!("{}", file.display());
         }
-        Command::User(command) => user(command, &accounts(&figment).await?).await?,
+        Command::User(command) => user(command, &figment).await?,
         Command::Key(command) => key(command, &accounts(&figment).await?).await?,
         Command::Model(command) => {
             return commands::model::run(command, &Config::extract(&figment)?.llm).await;
@@ -167,7 +168,9 @@ async fn accounts(figment: &Figment) -> Result<Accounts, Box<dyn std::error::Err
     Ok(Accounts::new(app::open_store(figment, &config).await?, config.accounts))
 }
 
-async fn user(command: UserCommand, accounts: &Accounts) -> Result<(), Box<dyn std::error::Error>> {
+async fn user(command: UserCommand, figment: &Figment) -> Result<(), Box<dyn std::error::Error>> {
+    let accounts = accounts(figment).await?;
+    let kv_dir = app::kv_dir(&Config::extract(figment)?);
     match command {
         UserCommand::List => {
             for (user, conversations) in accounts.list().await? {
@@ -182,7 +185,8 @@ async fn user(command: UserCommand, accounts: &Accounts) -> Result<(), Box<dyn s
             println!("{name} is an administrator now.");
         }
         UserCommand::Delete { name } => {
-            accounts.delete(&name).await?;
+            let user = accounts.delete(&name).await?;
+            forget_user(&kv_dir, user.id)?;
             println!("{name} and all of their conversations are deleted.");
         }
     }

@@ -38,8 +38,9 @@ mod task;
 mod utf8;
 mod worker;
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,17 @@ use crate::domain::{ConversationId, UserId};
 /// [`EngineError::NoModel`] when there is none to choose, [`EngineError::Failed`] for one that cannot be used.
 pub fn find_model(config: &LlmConfig) -> Result<PathBuf, EngineError> {
     llama::find(&config.model)
+}
+
+/// Deletes what the folder of saved conversations holds of a person.
+///
+/// # Errors
+/// What the system says.
+pub fn forget_user(kv_dir: &Path, user: UserId) -> io::Result<()> {
+    match std::fs::remove_dir_all(kv_dir.join(user.to_string())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        ended => ended,
+    }
 }
 
 /// What the engine is told beside its table of the configuration.

@@ -196,6 +196,8 @@ async fn the_first_turn_after_a_restart_is_warm_and_a_deleted_conversation_leave
     assert!(read_tokens(&warm) < 20, "{warm:?}");
     assert!(read_tokens(&cold) > 100, "{cold:?}");
     assert_eq!(files(), 1);
+    forget_user(&dir.path().join("kv"), kept.user).unwrap();
+    assert_eq!(files(), 0);
 }
 
 #[tokio::test]
