@@ -7,6 +7,8 @@ mod file;
 mod info;
 mod memory;
 mod sampler;
+#[cfg(feature = "dynamic-backends")]
+mod variants;
 mod vocabulary;
 mod weights;
 
@@ -72,6 +74,8 @@ fn backend() -> Result<&'static LlamaBackend, String> {
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     let backend = BACKEND.get_or_init(|| {
         send_logs_to_tracing(LogOptions::default());
+        #[cfg(feature = "dynamic-backends")]
+        variants::load()?;
         LlamaBackend::init().map_err(|error| format!("llama.cpp did not start: {error}."))
     });
     backend.as_ref().map_err(Clone::clone)
