@@ -14,6 +14,8 @@ mod sampler;
 mod sizes;
 mod store;
 mod trail;
+#[cfg(feature = "dynamic-backends")]
+mod variants;
 mod vocabulary;
 mod weights;
 
@@ -93,6 +95,8 @@ fn backend() -> Result<&'static LlamaBackend, String> {
     static BACKEND: OnceLock<Result<LlamaBackend, String>> = OnceLock::new();
     let backend = BACKEND.get_or_init(|| {
         send_logs_to_tracing(LogOptions::default());
+        #[cfg(feature = "dynamic-backends")]
+        variants::load()?;
         LlamaBackend::init().map_err(|error| format!("llama.cpp did not start: {error}."))
     });
     backend.as_ref().map_err(Clone::clone)

@@ -128,7 +128,13 @@ fn quantize(from: &Path, to: &Path, kind: FileType, rehearsal: bool) -> Result<u
     match (done, heard.bytes) {
         (true, Some(bytes)) => Ok(bytes),
         (true, None) => Err(refused(from, "it did not say how large the new file is")),
-        (false, _) => Err(refused(from, heard.error.as_deref().unwrap_or("it gave no reason"))),
+        (false, _) => Err(match heard.error.as_deref() {
+            // All that the C++ library says about a write that failed.
+            Some(why) if why.contains("iostream") => {
+                refused(from, "the new file could not be written, probably because the disk is full")
+            }
+            why => refused(from, why.unwrap_or("it gave no reason")),
+        }),
     }
 }
 
