@@ -34,8 +34,8 @@ pub(super) trait Backend {
     /// State of one request.
     type Sequence;
 
-    /// Most tokens of a prompt that one [`Backend::prefill`] reads.
-    fn piece(&self) -> usize;
+    /// Tokens of a prompt that one [`Backend::prefill`] reads: at most so many, and fewer while replies run and wait for it.
+    fn piece(&self, replies_run: bool) -> usize;
 
     /// Tokens of the prompt that are not in memory now; an estimate.
     fn missing(&self, request: &Request) -> usize;

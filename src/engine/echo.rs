@@ -145,7 +145,7 @@ impl Script {
 impl Backend for Echo {
     type Sequence = Playing;
 
-    fn piece(&self) -> usize {
+    fn piece(&self, _: bool) -> usize {
         PIECE
     }
 

@@ -21,8 +21,10 @@ pub(super) struct Decoder<'model> {
     memory: Memory<'model>,
     batch: LlamaBatch<'static>,
     sizes: Sizes,
-    /// Sequences in the batch, and the token of each.
+    /// Sequences of the next computation, and the token of each.
     staged: Vec<(usize, i32)>,
+    /// Where the last computation left the outcome of each sequence.
+    outputs: Vec<i32>,
 }
 
 /// Sizes of a computation, in tokens.
@@ -30,6 +32,8 @@ pub(super) struct Decoder<'model> {
 pub(super) struct Sizes {
     /// A piece of a prompt; at most the context's `n_batch`.
     pub(super) piece: usize,
+    /// … while replies run.
+    pub(super) piece_beside_replies: usize,
     /// Replies that go on together; at most the context's `n_batch`.
     pub(super) parallel: usize,
     /// A conversation.
@@ -49,14 +53,13 @@ pub(super) struct Sequence {
     chooser: Chooser,
     /// Produced, not yet read by the model itself.
     pending: Option<i32>,
-    /// Where the last computation left its outcome.
-    output: i32,
 }
 
 impl<'model> Decoder<'model> {
     pub(super) fn new(model: &'model LlamaModel, memory: Memory<'model>, sizes: Sizes) -> Self {
         let batch = LlamaBatch::new(sizes.piece.max(sizes.parallel), 1);
-        Self { model, memory, batch, sizes, staged: Vec::with_capacity(sizes.parallel) }
+        let outputs = vec![LAST_OUTPUT; memory.sequences()];
+        Self { model, memory, batch, sizes, staged: Vec::with_capacity(sizes.parallel), outputs }
     }
 
     fn held(&self, sequence: usize) -> usize {
@@ -69,15 +72,26 @@ impl<'model> Decoder<'model> {
         added.map_err(|error| error.to_string())
     }
 
-    /// Reads tokens at the end of a sequence; the outcome of the last one can then be sampled.
-    fn read(&mut self, sequence: usize, tokens: &[i32]) -> Result<(), String> {
+    fn compute_staged(&mut self) -> Result<(), String> {
+        self.batch.clear();
+        for at in 0..self.staged.len() {
+            let (sequence, token) = self.staged[at];
+            self.outputs[sequence] = self.batch.n_tokens();
+            self.add(token, self.held(sequence), sequence, true)?;
+        }
+        let computed = self.memory.context().decode(&mut self.batch);
+        computed.map_err(|error| format!("The model could not go on ({error}); try again."))
+    }
+
+    /// Reads tokens at the end of a sequence; at the `end` of a prompt the outcome of the last one can then be sampled.
+    fn read(&mut self, sequence: usize, tokens: &[i32], end: bool) -> Result<(), String> {
         let start = self.held(sequence);
         if tokens.is_empty() || tokens.len() > self.sizes.piece || start + tokens.len() > self.sizes.n_ctx {
             return Err("The engine was given more than fits the context; this should not happen.".into());
         }
         self.batch.clear();
         for (offset, &token) in tokens.iter().enumerate() {
-            self.add(token, start + offset, sequence, offset + 1 == tokens.len())?;
+            self.add(token, start + offset, sequence, end && offset + 1 == tokens.len())?;
         }
         let computed = self.memory.context().decode(&mut self.batch);
         self.batch.clear();
@@ -93,8 +107,8 @@ impl<'model> Decoder<'model> {
 impl Backend for Decoder<'_> {
     type Sequence = Sequence;
 
-    fn piece(&self) -> usize {
-        self.sizes.piece
+    fn piece(&self, replies_run: bool) -> usize {
+        if replies_run { self.sizes.piece_beside_replies } else { self.sizes.piece }
     }
 
     fn missing(&self, request: &Request) -> usize {
@@ -124,7 +138,6 @@ impl Backend for Decoder<'_> {
             keep_reply: request.task.keep_reply && !self.sizes.reread_replies,
             chooser: Chooser::new(chain, grammar),
             pending: None,
-            output: LAST_OUTPUT,
         })
     }
 
@@ -134,22 +147,19 @@ impl Backend for Decoder<'_> {
         // The operator's part ends a piece, so that it is computed in the same way whatever follows it.
         let end = if done < shared { shared } else { request.prompt.len() };
         let end = end.min(done + limit.min(self.sizes.piece));
-        self.read(sequence, &request.prompt[done..end])?;
+        self.read(sequence, &request.prompt[done..end], end == request.prompt.len())?;
         if end == shared {
             self.memory.pin(sequence);
         }
-        request.output = LAST_OUTPUT;
+        self.outputs[sequence] = LAST_OUTPUT;
         Ok(Prefill { done: end, reused, read: end - done })
     }
 
     fn stage(&mut self, request: &mut Sequence) -> Result<bool, String> {
-        let position = self.held(request.sequence);
         let Some(token) = request.pending.take() else { return Ok(false) };
-        if position >= self.sizes.n_ctx {
+        if self.held(request.sequence) >= self.sizes.n_ctx {
             return Ok(false);
         }
-        request.output = self.batch.n_tokens();
-        self.add(token, position, request.sequence, true)?;
         self.staged.push((request.sequence, token));
         Ok(true)
     }
@@ -158,7 +168,9 @@ impl Backend for Decoder<'_> {
         if self.staged.is_empty() {
             return Ok(());
         }
-        let computed = self.memory.context().decode(&mut self.batch);
+        // llama.cpp computes neighbours together only where they come in their order.
+        self.staged.sort_unstable();
+        let computed = self.compute_staged();
         self.batch.clear();
         for (sequence, token) in self.staged.drain(..) {
             match computed {
@@ -166,11 +178,12 @@ impl Backend for Decoder<'_> {
                 Err(_) => self.memory.spoil(sequence),
             }
         }
-        computed.map_err(|error| format!("The model could not go on ({error}); try again."))
+        computed
     }
 
     fn sample(&mut self, request: &mut Sequence, bytes: &mut Vec<u8>) -> Result<Step, String> {
-        let token = request.chooser.choose(self.model, self.memory.context(), request.output)?;
+        let output = self.outputs[request.sequence];
+        let token = request.chooser.choose(self.model, self.memory.context(), output)?;
         let vocab = self.model.vocab();
         if vocab.is_eog(token) {
             return Ok(Step::End);
@@ -187,7 +200,8 @@ impl Backend for Decoder<'_> {
             vocab.token_to_piece_into(LlamaToken(token), &mut bytes, false, None);
             bytes
         };
-        Some(logprobs(self.memory.context().get_logits_ith(request.output), request.pending?, top, spell))
+        let logits = self.memory.context().get_logits_ith(self.outputs[request.sequence]);
+        Some(logprobs(logits, request.pending?, top, spell))
     }
 
     fn close(&mut self, request: Sequence) {

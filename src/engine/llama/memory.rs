@@ -1,14 +1,10 @@
 use llama_cpp_2::context::LlamaContext;
 
-use super::cells::{copy_cells, forget_cells, id};
+use super::cells::Cells;
 use super::store::{Found, Store};
 use super::trail::Trail;
 use crate::domain::{ConversationId, UserId};
 use crate::engine::backend::Request;
-use crate::engine::ffi;
-
-/// The sequence of the operator's own beginning of every prompt.
-const OPERATOR: usize = 0;
 
 /// Fewer tokens are computed again as fast as they are saved and brought back.
 const WORTH_SAVING: usize = 64;
@@ -16,16 +12,15 @@ const WORTH_SAVING: usize = 64;
 /// What the context remembers, sequence by sequence, and what it is used for again.
 ///
 /// A conversation's sequence stays after its reply, so that the next turn reads only what is new. Another prompt of the same
-/// person that begins alike copies the common part, which costs no memory: sequences share their cells. The least recently used
-/// leave for the store when there is no room.
+/// person that begins alike copies the common part. The least recently used leave for the store when there is no room.
 ///
 /// Invariants: what one person's request left is never used for another's, but for the operator's own beginning; the tokens of
 /// what runs, at their longest, and of what stays fit the context, so that no computation ever lacks room.
 pub(super) struct Memory<'model> {
-    context: LlamaContext<'model>,
-    /// By sequence; that of the operator is never one of them.
+    cells: Cells<'model>,
+    /// By sequence.
     residents: Vec<Option<Resident>>,
-    /// Tokens in the operator's sequence.
+    /// Tokens that are kept of the operator's beginning of every prompt.
     pinned: usize,
     rules: Rules,
     store: Store,
@@ -35,14 +30,14 @@ pub(super) struct Memory<'model> {
 /// What a context can hold, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
-    /// Tokens in all.
-    pub(super) capacity: usize,
-    /// Sequences that may stay without a request.
+    /// Sequences of requests.
+    pub(super) sequences: usize,
+    /// Of these, how many may stay without a request.
     pub(super) idle: usize,
+    /// Tokens in all, where sequences share them.
+    pub(super) capacity: usize,
     /// Whether a sequence can be gone on with only from its end: recurrent models cannot forget.
     pub(super) whole: bool,
-    /// Whether a request has the context for itself, so that nothing else can have an influence.
-    pub(super) alone: bool,
 }
 
 /// A sequence that holds something.
@@ -78,14 +73,19 @@ impl Resident {
 }
 
 impl<'model> Memory<'model> {
-    /// An empty context of `sequences` sequences.
-    pub(super) fn new(context: LlamaContext<'model>, sequences: usize, rules: Rules, store: Store) -> Self {
-        let residents = std::iter::repeat_with(|| None).take(sequences).collect();
-        Self { context, residents, pinned: 0, rules, store, clock: 0 }
+    /// An empty memory.
+    pub(super) fn new(cells: Cells<'model>, rules: Rules, store: Store) -> Self {
+        let residents = std::iter::repeat_with(|| None).take(rules.sequences).collect();
+        Self { cells, residents, pinned: 0, rules, store, clock: 0 }
     }
 
     pub(super) fn context(&mut self) -> &mut LlamaContext<'model> {
-        &mut self.context
+        self.cells.context()
+    }
+
+    /// Sequences that requests may have.
+    pub(super) fn sequences(&self) -> usize {
+        self.residents.len()
     }
 
     /// What a sequence holds.
@@ -119,12 +119,14 @@ impl<'model> Memory<'model> {
             }
             Source::Operator => {
                 let sequence = self.empty_sequence(request, limit)?;
-                match self.pinned {
-                    0 => return self.open(request, limit), // It had to make room.
-                    pinned => {
-                        self.copy(OPERATOR, sequence, operator_trail(&request.prompt.tokens[..pinned]))?
-                    }
+                if self.pinned == 0 || !self.cells.give_operator(sequence) {
+                    // It had to make room, or its bytes are of no use.
+                    self.clear(sequence);
+                    self.unpin();
+                    return self.open(request, limit);
                 }
+                let trail = operator_trail(&request.prompt.tokens[..self.pinned]);
+                self.residents[sequence].iter_mut().for_each(|resident| resident.trail = trail.clone());
                 sequence
             }
             Source::Store(found) => {
@@ -152,11 +154,14 @@ impl<'model> Memory<'model> {
 
     /// Keeps the operator's beginning, which this sequence has just come to the end of.
     pub(super) fn pin(&mut self, sequence: usize) {
-        let length = self.trail(sequence).map_or(0, Trail::len);
-        if self.pinned == 0 && !self.rules.alone && copy_cells(&mut self.context, sequence, OPERATOR, length)
-        {
-            self.pinned = length;
+        if self.pinned == 0 && self.cells.keep_operator(sequence) {
+            self.pinned = self.trail(sequence).map_or(0, Trail::len);
         }
+    }
+
+    fn unpin(&mut self) {
+        self.cells.forget_operator();
+        self.pinned = 0;
     }
 
     /// What a failed computation left behind is undefined: nothing of it may stay.
@@ -230,14 +235,24 @@ impl<'model> Memory<'model> {
     /// Whether a request goes on in a sequence itself, not in a copy: if little else of use is in it, or no room for both.
     fn takes_over(&self, request: &Request, sequence: usize, keep: usize, limit: usize) -> bool {
         let Some(resident) = &self.residents[sequence] else { return false };
-        let others: usize = self.residents.iter().flatten().filter_map(|resident| resident.limit).sum();
-        let both_fit = others + resident.trail.len() + limit <= self.rules.capacity;
         let lost = resident.trail.len() - keep;
         let little_else = match resident.conversation == request.task.conversation {
             true => lost <= keep,
             false => lost == 0,
         };
-        resident.limit.is_none() && (little_else || !both_fit || self.rules.alone)
+        resident.limit.is_none() && (little_else || !self.has_room_beside(sequence, limit))
+    }
+
+    /// Whether a sequence can stay while another one comes to `limit` tokens.
+    fn has_room_beside(&self, sequence: usize, limit: usize) -> bool {
+        let others = self.residents.iter().enumerate().filter(|(other, _)| *other != sequence);
+        if !self.cells.are_shared() {
+            let is_free = |resident: &Option<Resident>| resident.as_ref().is_none_or(|r| r.limit.is_none());
+            return others.into_iter().any(|(_, resident)| is_free(resident));
+        }
+        let running: usize = others.filter_map(|(_, resident)| resident.as_ref()?.limit).sum();
+        let stays = self.trail(sequence).map_or(0, Trail::len);
+        running + stays + limit <= self.rules.capacity
     }
 
     fn claim(&mut self, sequence: usize, request: &Request, limit: usize) {
@@ -258,8 +273,8 @@ impl<'model> Memory<'model> {
     /// A sequence with nothing in it, for a request that comes to at most `limit` tokens.
     fn empty_sequence(&mut self, request: &Request, limit: usize) -> Result<usize, String> {
         self.make_room(limit)?;
-        let mut sequences = self.residents.iter().enumerate().skip(OPERATOR + 1);
-        let free = sequences.find(|(_, resident)| resident.is_none()).map(|(sequence, _)| sequence);
+        // The lowest: llama.cpp computes neighbours together.
+        let free = self.residents.iter().position(Option::is_none);
         let Some(sequence) = free else { return Err(no_room()) };
         self.residents[sequence] = Some(Resident {
             user: request.user,
@@ -282,17 +297,14 @@ impl<'model> Memory<'model> {
                 resident.limit.is_none().then_some((resident.used, sequence))
             });
             let idle: Vec<_> = idle.collect();
-            let fits = self.pinned + held + tokens <= self.rules.capacity;
-            let may_stay = if self.rules.alone { 0 } else { self.rules.idle };
-            if fits && idle.len() <= may_stay {
+            let fits = !self.cells.are_shared() || self.pinned + held + tokens <= self.rules.capacity;
+            let has_free = tokens == 0 || self.residents.iter().any(Option::is_none);
+            if fits && has_free && idle.len() <= self.rules.idle {
                 return Ok(());
             }
             match idle.into_iter().min() {
                 Some((_, sequence)) => self.push_out(sequence),
-                None if self.pinned > 0 => {
-                    forget_cells(&mut self.context, OPERATOR, 0);
-                    self.pinned = 0;
-                }
+                None if self.pinned > 0 => self.unpin(),
                 None => return Err(no_room()),
             }
         }
@@ -308,13 +320,13 @@ impl<'model> Memory<'model> {
     fn save(&mut self, sequence: usize) {
         let Some(resident) = &mut self.residents[sequence] else { return };
         resident.saved = true;
-        let Some(state) = ffi::save_sequence(&self.context, id(sequence)) else { return };
+        let Some(state) = self.cells.save(sequence) else { return };
         self.store.put(resident.user, resident.conversation, resident.trail.clone(), state);
     }
 
     fn bring_back(&mut self, found: Found, sequence: usize) -> bool {
         let Some((state, trail)) = self.store.take_out(found) else { return false };
-        let restored = ffi::restore_sequence(&mut self.context, id(sequence), &state);
+        let restored = self.cells.restore(sequence, &state);
         self.residents[sequence].iter_mut().for_each(|resident| {
             (resident.trail, resident.saved) = (trail.clone(), true);
         });
@@ -322,7 +334,7 @@ impl<'model> Memory<'model> {
     }
 
     fn copy(&mut self, from: usize, to: usize, trail: Trail) -> Result<(), String> {
-        if !copy_cells(&mut self.context, from, to, trail.len()) {
+        if !self.cells.copy(from, to) {
             return Err(no_room());
         }
         self.residents[to].iter_mut().for_each(|resident| resident.trail = trail.clone());
@@ -333,9 +345,9 @@ impl<'model> Memory<'model> {
     fn shorten(&mut self, sequence: usize, keep: usize) -> usize {
         let Some(resident) = &mut self.residents[sequence] else { return 0 };
         if keep < resident.trail.len() {
-            let keep = if forget_cells(&mut self.context, sequence, keep) { keep } else { 0 };
+            let keep = if self.cells.forget(sequence, keep) { keep } else { 0 };
             if keep == 0 {
-                forget_cells(&mut self.context, sequence, 0);
+                self.cells.forget(sequence, 0);
             }
             resident.trail.truncate(keep);
             resident.saved = false;
@@ -344,7 +356,7 @@ impl<'model> Memory<'model> {
     }
 
     fn clear(&mut self, sequence: usize) {
-        forget_cells(&mut self.context, sequence, 0);
+        self.cells.forget(sequence, 0);
         self.residents[sequence] = None;
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn run(
     })?;
     let model = Arc::new(describe(&llama, file, plan.n_ctx, &options.system_prompt)?);
     let store = Store::new(mebibytes(config.kv_ram_mib), disk(config, options, file));
-    let memory = Memory::new(context, plan.sequences, plan.rules(config, &llama), store);
+    let memory = Memory::new(plan.cells(context), plan.rules(&llama), store);
     tracing::info!(model = model.name, n_ctx = model.n_ctx, "the model is ready");
     advice::give(file, config);
     state.send_replace(EngineState::Ready(model));

@@ -1,8 +1,10 @@
 use std::num::NonZeroU32;
 
+use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::model::LlamaModel;
 
+use super::cells::Cells;
 use super::decoder::Sizes;
 use super::memory::Rules;
 use crate::config::{CacheType, FlashAttention, LlmConfig};
@@ -15,9 +17,12 @@ const DEFAULT_N_CTX: u32 = 8192;
 /// Tokens of all conversations, unless the operator wants more: enough for a handful of long ones, or many short ones.
 const DEFAULT_KV_TOKENS: u32 = 16_384;
 
-/// Tokens of a prompt that are computed at once. On a CPU larger pieces are hardly faster, and running replies wait longer.
-const CPU_PIECE: u32 = 64;
+/// Tokens of a prompt that are computed at once. On a CPU larger pieces are hardly faster, and a cancel waits longer.
+const CPU_PIECE: u32 = 128;
 const GPU_PIECE: u32 = 512;
+
+/// … at most, while replies run and wait: llama.cpp's attention works on tiles of so many tokens, and fewer are slow.
+const TILE: u32 = 64;
 
 /// How large everything is: from the configuration, and where it leaves the choice, from the model and the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,8 +31,8 @@ pub(super) struct Plan {
     pub(super) n_ctx: u32,
     /// Tokens of all conversations in the model's memory.
     pub(super) capacity: u32,
-    /// Sequences: the operator's, one for each request, and as many that wait for their next turn.
-    pub(super) sequences: usize,
+    /// Whether the memory is large enough to give every request a part of its own.
+    pub(super) separate: bool,
     parallel: usize,
     n_batch: u32,
     n_ubatch: u32,
@@ -50,15 +55,14 @@ impl Plan {
     pub(super) fn for_context(config: &LlmConfig, trained: u32) -> Self {
         let parallel = parallel(config);
         let n_ctx = if config.n_ctx == 0 { trained.clamp(1, DEFAULT_N_CTX) } else { config.n_ctx };
-        let wanted = match config.kv_tokens {
-            _ if config.deterministic => n_ctx,
-            0 => n_ctx.saturating_mul(config.n_parallel).min(DEFAULT_KV_TOKENS),
-            tokens => tokens,
-        };
+        // One at a time where nothing else may have an influence: its cells then lie in the order of its tokens.
+        let all = n_ctx.saturating_mul(u32::try_from(parallel).unwrap_or(u32::MAX));
+        let wanted = if config.kv_tokens == 0 { DEFAULT_KV_TOKENS } else { config.kv_tokens };
+        let capacity = wanted.max(n_ctx).min(all);
         let piece = if config.n_gpu_layers > 0 { GPU_PIECE } else { CPU_PIECE };
         let n_batch = if config.n_batch == 0 { piece.max(config.n_ubatch) } else { config.n_batch };
         let n_ubatch = if config.n_ubatch == 0 { n_batch } else { config.n_ubatch };
-        Self { n_ctx, capacity: wanted.max(n_ctx), sequences: 1 + 2 * parallel, parallel, n_batch, n_ubatch }
+        Self { n_ctx, capacity, separate: capacity == all, parallel, n_batch, n_ubatch }
     }
 
     pub(super) fn limits(&self, config: &LlmConfig) -> Limits {
@@ -70,22 +74,34 @@ impl Plan {
         }
     }
 
-    pub(super) fn rules(&self, config: &LlmConfig, model: &LlamaModel) -> Rules {
+    pub(super) fn rules(&self, model: &LlamaModel) -> Rules {
         Rules {
-            capacity: self.capacity as usize,
+            // Where memory is shared, as many sequences may wait for their next turn as may run.
+            sequences: if self.separate { self.parallel } else { 2 * self.parallel },
             idle: self.parallel,
+            capacity: self.capacity as usize,
             whole: model.is_recurrent() || model.is_hybrid(),
-            alone: config.deterministic,
         }
     }
 
     pub(super) fn sizes(&self, config: &LlmConfig) -> Sizes {
         Sizes {
             piece: self.n_batch as usize,
+            piece_beside_replies: self.n_batch.min(if config.n_gpu_layers > 0 { GPU_PIECE } else { TILE })
+                as usize,
             parallel: self.parallel,
             n_ctx: self.n_ctx as usize,
             reread_replies: config.deterministic,
         }
+    }
+
+    fn sequences(&self) -> usize {
+        if self.separate { self.parallel } else { 2 * self.parallel + 1 }
+    }
+
+    /// A context of this plan; what of it is whose.
+    pub(super) fn cells<'model>(&self, context: LlamaContext<'model>) -> Cells<'model> {
+        if self.separate { Cells::separate(context) } else { Cells::shared(context, self.sequences() - 1) }
     }
 
     pub(super) fn context_params(&self, config: &LlmConfig) -> LlamaContextParams {
@@ -107,9 +123,8 @@ impl Plan {
             .with_n_ctx(NonZeroU32::new(self.capacity))
             .with_n_batch(n_batch)
             .with_n_ubatch(self.n_ubatch)
-            .with_n_seq_max(u32::try_from(self.sequences).unwrap_or(1))
-            // One memory for all sequences: they can share cells, and any of them go together in one batch.
-            .with_kv_unified(true)
+            .with_n_seq_max(u32::try_from(self.sequences()).unwrap_or(1))
+            .with_kv_unified(!self.separate)
             // A sliding window would forget what an edit goes back to.
             .with_swa_full(true)
             .with_n_threads(n_threads)
@@ -143,7 +158,7 @@ mod tests {
         let plan = plan(LlmConfig::default());
 
         assert_eq!((plan.n_ctx, plan.capacity), (8_192, 16_384));
-        assert_eq!((plan.n_batch, plan.n_ubatch), (64, 64));
+        assert_eq!((plan.n_batch, plan.n_ubatch), (128, 128));
     }
 
     #[test]
@@ -152,6 +167,14 @@ mod tests {
         assert_eq!(plan(LlmConfig { n_ctx: 512, n_parallel: 2, ..LlmConfig::default() }).capacity, 1_024);
         assert_eq!(plan(LlmConfig { deterministic: true, ..LlmConfig::default() }).capacity, 8_192);
         assert_eq!(plan(LlmConfig { kv_tokens: 40_000, ..LlmConfig::default() }).capacity, 40_000);
+    }
+
+    #[test]
+    fn where_there_is_enough_for_all_everyone_has_a_part_of_his_own() {
+        assert!(!plan(LlmConfig::default()).separate);
+        assert!(plan(LlmConfig { n_ctx: 2_048, ..LlmConfig::default() }).separate);
+        assert!(plan(LlmConfig { kv_tokens: 1 << 20, ..LlmConfig::default() }).separate);
+        assert!(plan(LlmConfig { deterministic: true, ..LlmConfig::default() }).separate);
     }
 
     #[test]
