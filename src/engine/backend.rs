@@ -34,8 +34,8 @@ pub(super) trait Backend {
     /// State of one request.
     type Sequence;
 
-    /// Tokens of a prompt that one [`Backend::prefill`] reads: at most so many, and fewer while replies run and wait for it.
-    fn piece(&self, replies_run: bool) -> usize;
+    /// Tokens of a prompt that one [`Backend::prefill`] usually reads.
+    fn piece(&self) -> usize;
 
     /// Tokens of the prompt that are not in memory now; an estimate.
     fn missing(&self, request: &Request) -> usize;
@@ -44,7 +44,7 @@ pub(super) trait Backend {
     /// came together share what the first of them brought into memory.
     fn open(&mut self, request: &Request) -> Result<Self::Sequence, String>;
 
-    /// Reads at most `limit` more tokens of the prompt. After the last of them the sequence can be sampled.
+    /// Reads about `limit` more tokens of the prompt. After the last of them the sequence can be sampled.
     fn prefill(&mut self, sequence: &mut Self::Sequence, limit: usize) -> Result<Prefill, String>;
 
     /// Puts the token that was sampled last into the next computation; false when the context is used up.

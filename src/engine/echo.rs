@@ -145,7 +145,7 @@ impl Script {
 impl Backend for Echo {
     type Sequence = Playing;
 
-    fn piece(&self, _: bool) -> usize {
+    fn piece(&self) -> usize {
         PIECE
     }
 

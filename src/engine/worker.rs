@@ -89,7 +89,7 @@ impl<B: Backend> Scheduler<'_, B> {
             None if replies_run => self.write(now),
             None => self.rest(),
             Some(at) => {
-                let whole = self.backend.piece(replies_run);
+                let whole = self.backend.piece();
                 let piece = if replies_run { self.pace.piece(whole) } else { whole };
                 match replies_run && self.pace.replies_first(piece) {
                     true => self.write(now),
@@ -223,7 +223,7 @@ mod tests {
     impl Backend for Broken {
         type Sequence = ();
 
-        fn piece(&self, _: bool) -> usize {
+        fn piece(&self) -> usize {
             64
         }
 

@@ -12,6 +12,10 @@ fn endless() -> String {
     json!({ "pieces": ["word "], "repeat": 100_000, "delay_ms": 5 }).to_string()
 }
 
+fn one_at_a_time() -> String {
+    ECHO.replace("[default.llm]\n", "[default.llm]\nn_parallel = 1\n")
+}
+
 async fn stop(person: &Person, reply: &Reply) {
     let path = format!("/c/{}/messages/{}/stop", reply.conversation, reply.id);
     assert!(person.htmx(Method::POST, &path).send().await.unwrap().status().is_success());
@@ -19,7 +23,10 @@ async fn stop(person: &Person, reply: &Reply) {
 
 #[tokio::test]
 async fn a_full_queue_refuses_writes_nothing_and_says_when_to_come_back() {
-    let app = TestApp::start("[default.llm]\nbackend = \"echo\"\nqueue_size = 2\nmax_per_user = 2\n").await;
+    let app = TestApp::start(
+        "[default.llm]\nbackend = \"echo\"\nn_parallel = 1\nqueue_size = 2\nmax_per_user = 2\n",
+    )
+    .await;
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let first = ada.send(&ada.new_conversation().await, &endless()).await;
     let second = ada.send(&ada.new_conversation().await, "waiting").await;
@@ -53,7 +60,7 @@ async fn one_person_cannot_take_every_place() {
 
 #[tokio::test]
 async fn who_waits_sees_the_position() {
-    let app = TestApp::start(ECHO).await;
+    let app = TestApp::start(&one_at_a_time()).await;
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let running = ada.send(&ada.new_conversation().await, &endless()).await;
     ada.follow(&running, 0).await.first_text().await;
@@ -68,7 +75,7 @@ async fn who_waits_sees_the_position() {
 
 #[tokio::test]
 async fn a_waiting_reply_can_be_stopped() {
-    let app = TestApp::start(ECHO).await;
+    let app = TestApp::start(&one_at_a_time()).await;
     let ada = app.person("ada").await;
     let running = ada.send(&ada.new_conversation().await, &endless()).await;
     let waiting = ada.send(&ada.new_conversation().await, "never mind").await;

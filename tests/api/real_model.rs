@@ -22,7 +22,7 @@ async fn a_newcomer_chats_with_a_local_model() {
     let conversation = ada.new_conversation().await;
 
     let answer = ada.ask(&conversation, "What is the capital of France? Answer in one word.").await;
-    let about = ada.ask(&conversation, "Which country did I just ask about?").await;
+    let about = ada.ask(&conversation, "And which country is it the capital of?").await;
 
     assert!(answer.contains("Paris"), "{answer}");
     assert!(about.contains("France"), "the history reaches the model: {about}");

@@ -30,10 +30,10 @@ pub(super) struct Decoder<'model> {
 /// Sizes of a computation, in tokens.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// A piece of a prompt; at most the context's `n_batch`.
+    /// A piece of a prompt.
     pub(super) piece: usize,
-    /// … while replies run.
-    pub(super) piece_beside_replies: usize,
+    /// The longest rest of a prompt that is read as one piece; at most the context's `n_batch`.
+    pub(super) short: usize,
     /// Replies that go on together; at most the context's `n_batch`.
     pub(super) parallel: usize,
     /// A conversation.
@@ -57,7 +57,7 @@ pub(super) struct Sequence {
 
 impl<'model> Decoder<'model> {
     pub(super) fn new(model: &'model LlamaModel, memory: Memory<'model>, sizes: Sizes) -> Self {
-        let batch = LlamaBatch::new(sizes.piece.max(sizes.parallel), 1);
+        let batch = LlamaBatch::new(sizes.short.max(sizes.parallel), 1);
         let outputs = vec![LAST_OUTPUT; memory.sequences()];
         Self { model, memory, batch, sizes, staged: Vec::with_capacity(sizes.parallel), outputs }
     }
@@ -86,7 +86,7 @@ impl<'model> Decoder<'model> {
     /// Reads tokens at the end of a sequence; at the `end` of a prompt the outcome of the last one can then be sampled.
     fn read(&mut self, sequence: usize, tokens: &[i32], end: bool) -> Result<(), String> {
         let start = self.held(sequence);
-        if tokens.is_empty() || tokens.len() > self.sizes.piece || start + tokens.len() > self.sizes.n_ctx {
+        if tokens.is_empty() || tokens.len() > self.sizes.short || start + tokens.len() > self.sizes.n_ctx {
             return Err("The engine was given more than fits the context; this should not happen.".into());
         }
         self.batch.clear();
@@ -107,8 +107,8 @@ impl<'model> Decoder<'model> {
 impl Backend for Decoder<'_> {
     type Sequence = Sequence;
 
-    fn piece(&self, replies_run: bool) -> usize {
-        if replies_run { self.sizes.piece_beside_replies } else { self.sizes.piece }
+    fn piece(&self) -> usize {
+        self.sizes.piece
     }
 
     fn missing(&self, request: &Request) -> usize {
@@ -146,7 +146,11 @@ impl Backend for Decoder<'_> {
         let done = self.held(sequence);
         // The operator's part ends a piece, so that it is computed in the same way whatever follows it.
         let end = if done < shared { shared } else { request.prompt.len() };
-        let end = end.min(done + limit.min(self.sizes.piece));
+        // What a turn of a conversation adds is not torn into a piece and a small rest. Nothing but prompt and memory decides
+        // on that, so that what else runs does not change how a prompt is computed.
+        let Sizes { piece, short, .. } = self.sizes;
+        let in_one = done == reused && limit == piece && end - done <= short;
+        let end = if in_one { end } else { end.min(done + limit.min(piece)) };
         self.read(sequence, &request.prompt[done..end], end == request.prompt.len())?;
         if end == shared {
             self.memory.pin(sequence);

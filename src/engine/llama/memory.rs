@@ -1,13 +1,11 @@
 use llama_cpp_2::context::LlamaContext;
 
 use super::cells::Cells;
+use super::resident::{Resident, Rules, Source};
 use super::store::{Found, Store};
 use super::trail::Trail;
-use crate::domain::{ConversationId, UserId};
+use crate::domain::ConversationId;
 use crate::engine::backend::Request;
-
-/// Fewer tokens are computed again as fast as they are saved and brought back.
-const WORTH_SAVING: usize = 64;
 
 /// What the context remembers, sequence by sequence, and what it is used for again.
 ///
@@ -25,51 +23,6 @@ pub(super) struct Memory<'model> {
     rules: Rules,
     store: Store,
     clock: u64,
-}
-
-/// What a context can hold, and how.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rules {
-    /// Sequences of requests.
-    pub(super) sequences: usize,
-    /// Of these, how many may stay without a request.
-    pub(super) idle: usize,
-    /// Tokens in all, where sequences share them.
-    pub(super) capacity: usize,
-    /// Whether a sequence can be gone on with only from its end: recurrent models cannot forget.
-    pub(super) whole: bool,
-}
-
-/// A sequence that holds something.
-struct Resident {
-    user: UserId,
-    conversation: Option<ConversationId>,
-    trail: Trail,
-    /// Tokens it may come to have, while a request runs in it.
-    limit: Option<usize>,
-    used: u64,
-    /// Whether the store has it as it is.
-    saved: bool,
-    /// Whether nothing of it may stay.
-    condemned: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Source {
-    Nothing,
-    Resident(usize),
-    Operator,
-    Store(Found),
-}
-
-impl Resident {
-    fn room(&self) -> usize {
-        self.limit.unwrap_or(self.trail.len())
-    }
-
-    fn is_worth_saving(&self) -> bool {
-        !self.saved && !self.condemned && self.trail.len() >= WORTH_SAVING
-    }
 }
 
 impl<'model> Memory<'model> {

@@ -10,6 +10,7 @@ mod file;
 mod info;
 mod kv_cache;
 mod memory;
+mod resident;
 mod sampler;
 mod sizes;
 mod store;

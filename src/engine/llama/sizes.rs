@@ -6,7 +6,7 @@ use llama_cpp_2::model::LlamaModel;
 
 use super::cells::Cells;
 use super::decoder::Sizes;
-use super::memory::Rules;
+use super::resident::Rules;
 use crate::config::{CacheType, FlashAttention, LlmConfig};
 use crate::engine::worker::Limits;
 use crate::engine::{max_stall, parallel};
@@ -17,12 +17,10 @@ const DEFAULT_N_CTX: u32 = 8192;
 /// Tokens of all conversations, unless the operator wants more: enough for a handful of long ones, or many short ones.
 const DEFAULT_KV_TOKENS: u32 = 16_384;
 
-/// Tokens of a prompt that are computed at once. On a CPU larger pieces are hardly faster, and a cancel waits longer.
-const CPU_PIECE: u32 = 128;
+/// Tokens of a prompt that are computed at once. llama.cpp's attention works on tiles of 64 on a CPU: fewer are slow, more are
+/// hardly faster, and running replies wait longer.
+const CPU_PIECE: u32 = 64;
 const GPU_PIECE: u32 = 512;
-
-/// … at most, while replies run and wait: llama.cpp's attention works on tiles of so many tokens, and fewer are slow.
-const TILE: u32 = 64;
 
 /// How large everything is: from the configuration, and where it leaves the choice, from the model and the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,7 +59,7 @@ impl Plan {
         let capacity = wanted.max(n_ctx).min(all);
         let piece = if config.n_gpu_layers > 0 { GPU_PIECE } else { CPU_PIECE };
         let n_batch = if config.n_batch == 0 { piece.max(config.n_ubatch) } else { config.n_batch };
-        let n_ubatch = if config.n_ubatch == 0 { n_batch } else { config.n_ubatch };
+        let n_ubatch = if config.n_ubatch == 0 { with_a_rest(n_batch) } else { config.n_ubatch };
         Self { n_ctx, capacity, separate: capacity == all, parallel, n_batch, n_ubatch }
     }
 
@@ -87,12 +85,15 @@ impl Plan {
     pub(super) fn sizes(&self, config: &LlmConfig) -> Sizes {
         Sizes {
             piece: self.n_batch as usize,
-            piece_beside_replies: self.n_batch.min(if config.n_gpu_layers > 0 { GPU_PIECE } else { TILE })
-                as usize,
+            short: self.short() as usize,
             parallel: self.parallel,
             n_ctx: self.n_ctx as usize,
             reread_replies: config.deterministic,
         }
+    }
+
+    fn short(&self) -> u32 {
+        with_a_rest(self.n_batch)
     }
 
     fn sequences(&self) -> usize {
@@ -118,7 +119,7 @@ impl Plan {
             FlashAttention::On => 1,
         };
         // A batch holds a piece of a prompt, or one token of each reply.
-        let n_batch = self.n_batch.max(u32::try_from(self.parallel).unwrap_or(1));
+        let n_batch = self.short().max(u32::try_from(self.parallel).unwrap_or(1));
         LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(self.capacity))
             .with_n_batch(n_batch)
@@ -133,6 +134,11 @@ impl Plan {
             .with_type_k(cache_type(config.cache_type_k))
             .with_type_v(cache_type(config.cache_type_v))
     }
+}
+
+/// A piece and a rest so small that it is not worth a computation of its own.
+fn with_a_rest(piece: u32) -> u32 {
+    piece + piece / 2
 }
 
 fn cache_type(kind: CacheType) -> KvCacheType {
@@ -158,7 +164,7 @@ mod tests {
         let plan = plan(LlmConfig::default());
 
         assert_eq!((plan.n_ctx, plan.capacity), (8_192, 16_384));
-        assert_eq!((plan.n_batch, plan.n_ubatch), (128, 128));
+        assert_eq!((plan.n_batch, plan.n_ubatch), (64, 96));
     }
 
     #[test]
@@ -181,6 +187,6 @@ mod tests {
     fn a_gpu_reads_larger_pieces() {
         let plan = plan(LlmConfig { n_gpu_layers: 99, ..LlmConfig::default() });
 
-        assert_eq!((plan.n_batch, plan.n_ubatch), (512, 512));
+        assert_eq!((plan.n_batch, plan.n_ubatch), (512, 768));
     }
 }
