@@ -3,7 +3,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
@@ -119,14 +119,10 @@ impl Disk {
     pub(super) fn write(&mut self, id: Uuid, header: Header, state: Arc<Vec<u8>>) -> bool {
         let (path, bytes) = (self.path(header.user, id), state.len());
         let preface = Preface { fingerprint: self.fingerprint.clone(), header };
-        let sent = self.orders.as_ref().map(|orders| orders.try_send(Order::Write { path, preface, state }));
-        match sent {
-            Some(Ok(())) => {
-                self.used += bytes;
-                true
-            }
-            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
-        }
+        let order = Order::Write { path, preface, state };
+        let sent = self.orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok());
+        self.used += if sent { bytes } else { 0 };
+        sent
     }
 
     /// Deletes a conversation of so many bytes, after all that was ordered before: waits for the writer if it must.

@@ -220,7 +220,7 @@ impl<'model> Memory<'model> {
     fn hold(&mut self, sequence: usize) -> Option<usize> {
         let resident = self.residents[sequence].as_mut()?;
         let room = resident.room();
-        std::mem::replace(&mut resident.limit, Some(room))
+        resident.limit.replace(room)
     }
 
     /// A sequence with nothing in it, for a request that comes to at most `limit` tokens.
