@@ -124,7 +124,7 @@ fn main() -> ExitCode {
 /// `RUST_LOG` chooses what is logged. Rocket's indented lines, which explain every request, are never part of it.
 fn log_to_stderr() {
     let chosen = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rocket=error,llama-cpp-2=warn,sqlx=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,rocket=error,llama-cpp-2=error,sqlx=warn"));
     let not_indented = filter_fn(|metadata| !metadata.target().ends_with("::_"));
     let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     tracing_subscriber::registry().with(layer.with_filter(chosen).with_filter(not_indented)).init();
