@@ -25,7 +25,8 @@ pub(super) fn model_file() -> PathBuf {
 
 fn real_config() -> LlmConfig {
     // One thread: several engines compute at once here, and llama.cpp's threads wait for each other by spinning.
-    LlmConfig { model: model_file(), n_ctx: 2048, n_threads: 1, ..LlmConfig::default() }
+    // A long pause is allowed, so that a busy machine cuts prompts as an idle one does.
+    LlmConfig { model: model_file(), n_ctx: 2048, n_threads: 1, max_stall_ms: 60_000, ..LlmConfig::default() }
 }
 
 fn echo_config() -> LlmConfig {
