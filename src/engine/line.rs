@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,13 +84,17 @@ impl Line {
 
     /// Those who wait, by their index, in the order of their turns.
     fn order(&self) -> Vec<usize> {
+        let mut running: HashMap<UserId, usize> = HashMap::new();
+        for request in &self.running {
+            *running.entry(request.user).or_default() += 1;
+        }
+        let mut before: HashMap<(UserId, Priority), usize> = HashMap::new();
         let mut order: Vec<(Priority, usize, usize)> = Vec::with_capacity(self.waiting.len());
         for (at, Job { request, .. }) in self.waiting.iter().enumerate() {
             let (user, priority) = (request.user, request.task.priority);
-            let runs = self.running.iter().filter(|running| running.user == user).count();
-            let waits = self.waiting[..at].iter().map(|job| &job.request);
-            let before = waits.filter(|other| other.user == user && other.task.priority == priority).count();
-            order.push((priority, runs + before, at));
+            let waits = before.entry((user, priority)).or_default();
+            order.push((priority, running.get(&user).unwrap_or(&0) + *waits, at));
+            *waits += 1;
         }
         order.sort_unstable();
         order.into_iter().map(|(_, _, at)| at).collect()

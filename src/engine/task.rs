@@ -23,7 +23,7 @@ pub struct Task {
 }
 
 /// Who goes first in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Priority {
     /// Somebody waits for it.
     #[default]

@@ -288,6 +288,8 @@ impl<'model> Memory<'model> {
 
     fn copy(&mut self, from: usize, to: usize, trail: Trail) -> Result<(), String> {
         if !self.cells.copy(from, to) {
+            // Nobody will close a sequence that was never handed out.
+            self.clear(to);
             return Err(no_room());
         }
         self.residents[to].iter_mut().for_each(|resident| resident.trail = trail.clone());
