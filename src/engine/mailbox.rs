@@ -1,8 +1,10 @@
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::logprobs::TokenLogprob;
 use crate::domain::{FinishReason, Usage};
@@ -87,7 +89,16 @@ struct Contents {
     status: Option<Event>,
     text: String,
     logprobs: Vec<TokenLogprob>,
+    /// What of these is not to be read yet; in their order.
+    ahead: VecDeque<Ahead>,
     end: Option<Event>,
+}
+
+/// From here on, nothing is read before a moment.
+struct Ahead {
+    text_at: usize,
+    logprobs_at: usize,
+    until: Instant,
 }
 
 impl Mailbox {
@@ -99,13 +110,13 @@ impl Mailbox {
     /// Appends to what was not fetched yet, and empties what it is given.
     pub(super) fn text(&self, text: &mut String, logprobs: &mut Vec<TokenLogprob>) {
         if !(text.is_empty() && logprobs.is_empty()) {
-            self.fill(|contents| contents.append(text, logprobs));
+            self.fill(|contents| contents.append(text, logprobs, None));
         }
     }
 
     /// As [`Mailbox::text`], unless the reader is at the mailbox at this moment: then nothing happens, and the engine brings
-    /// the text with the next step.
-    pub(super) fn offer(&self, text: &mut String, logprobs: &mut Vec<TokenLogprob>) {
+    /// the text with the next step. What was written ahead is read only after `until`, or when more comes without such a moment.
+    pub(super) fn offer(&self, text: &mut String, logprobs: &mut Vec<TokenLogprob>, until: Option<Instant>) {
         if text.is_empty() && logprobs.is_empty() {
             return;
         }
@@ -114,7 +125,7 @@ impl Mailbox {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Ok(contents) => contents,
         };
-        contents.append(text, logprobs);
+        contents.append(text, logprobs, until);
         drop(contents);
         self.filled.notify_one();
     }
@@ -122,6 +133,7 @@ impl Mailbox {
     /// The last event. Only the first call counts.
     pub(super) fn end(&self, end: Event) {
         self.fill(|contents| {
+            contents.ahead.clear();
             contents.end.get_or_insert(end);
         });
     }
@@ -139,24 +151,28 @@ impl Mailbox {
     /// May be dropped while it waits: no event is lost.
     pub(super) async fn next(&self) -> Event {
         loop {
-            if let Some(event) = self.take() {
-                return event;
+            let patience = match self.take() {
+                Ok(event) => return event,
+                Err(patience) => patience,
+            };
+            match patience {
+                // Over when the moment comes, or earlier when the engine brings more.
+                Some(patience) => drop(timeout(patience, self.filled.notified()).await),
+                None => self.filled.notified().await,
             }
-            self.filled.notified().await;
         }
     }
 
-    fn take(&self) -> Option<Event> {
+    /// The next event, or how long it takes at most until there is one, where that is known.
+    fn take(&self) -> Result<Event, Option<Duration>> {
         let mut contents = lock(&self.contents);
-        if let Some(status) = contents.status.take() {
-            return Some(status);
+        if let Some(event) = contents.status.take().or_else(|| contents.take_text()) {
+            return Ok(event);
         }
-        if !(contents.text.is_empty() && contents.logprobs.is_empty()) {
-            // A buffer of the usual size is made here, so that the engine need not grow one for each token.
-            let text = std::mem::replace(&mut contents.text, String::with_capacity(TEXT_CAPACITY));
-            return Some(Event::Text { text, logprobs: std::mem::take(&mut contents.logprobs) });
+        match contents.ahead.front() {
+            Some(ahead) => Err(Some(ahead.until.saturating_duration_since(Instant::now()))),
+            None => contents.end.clone().ok_or(None),
         }
-        contents.end.clone()
     }
 
     fn fill(&self, change: impl FnOnce(&mut Contents)) {
@@ -166,10 +182,40 @@ impl Mailbox {
 }
 
 impl Contents {
-    fn append(&mut self, text: &mut String, logprobs: &mut Vec<TokenLogprob>) {
+    fn append(&mut self, text: &mut String, logprobs: &mut Vec<TokenLogprob>, until: Option<Instant>) {
+        match until {
+            None => self.ahead.clear(),
+            Some(until) => {
+                let (text_at, logprobs_at) = (self.text.len(), self.logprobs.len());
+                self.ahead.push_back(Ahead { text_at, logprobs_at, until });
+            }
+        }
         self.text.push_str(text);
         text.clear();
         self.logprobs.append(logprobs);
+    }
+
+    fn take_text(&mut self) -> Option<Event> {
+        while self.ahead.front().is_some_and(|ahead| ahead.until <= Instant::now()) {
+            self.ahead.pop_front();
+        }
+        let (text_end, logprobs_end) = match self.ahead.front() {
+            Some(ahead) => (ahead.text_at, ahead.logprobs_at),
+            None => (self.text.len(), self.logprobs.len()),
+        };
+        if text_end == 0 && logprobs_end == 0 {
+            return None;
+        }
+        for ahead in &mut self.ahead {
+            ahead.text_at -= text_end;
+            ahead.logprobs_at -= logprobs_end;
+        }
+        // A buffer of the usual size is made here, so that the engine need not grow one for each token.
+        let mut text = std::mem::replace(&mut self.text, String::with_capacity(TEXT_CAPACITY));
+        self.text.push_str(&text[text_end..]);
+        text.truncate(text_end);
+        let later = self.logprobs.split_off(logprobs_end);
+        Some(Event::Text { text, logprobs: std::mem::replace(&mut self.logprobs, later) })
     }
 }
 
@@ -195,11 +241,42 @@ mod tests {
         mailbox.status(Event::Queued { position: 2, wait: None });
         mailbox.status(Event::Prefill { done: 1, total: 2 });
         mailbox.text(&mut "Hel".into(), &mut Vec::new());
-        mailbox.offer(&mut String::new(), &mut Vec::new());
-        mailbox.offer(&mut "lo".into(), &mut Vec::new());
+        mailbox.offer(&mut String::new(), &mut Vec::new(), None);
+        mailbox.offer(&mut "lo".into(), &mut Vec::new(), None);
 
         assert_eq!(mailbox.next().await, Event::Prefill { done: 1, total: 2 });
         assert_eq!(mailbox.next().await, text("Hello"));
+    }
+
+    #[tokio::test]
+    async fn what_was_written_ahead_is_read_at_its_moment() {
+        let mailbox = Mailbox::default();
+        let start = Instant::now();
+        for (piece, after) in [("a", 0), ("b", 40), ("c", 80)] {
+            let until = start + Duration::from_millis(after);
+            mailbox.offer(&mut piece.into(), &mut Vec::new(), Some(until));
+        }
+
+        for (piece, after) in [("a", 0), ("b", 40), ("c", 80)] {
+            assert_eq!(mailbox.next().await, text(piece));
+            assert!(start.elapsed() >= Duration::from_millis(after));
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_waits_behind_text_that_is_not_ahead_nor_behind_the_end() {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let (flowing, ended) = (Mailbox::default(), Mailbox::default());
+        for mailbox in [&flowing, &ended] {
+            mailbox.offer(&mut "a".into(), &mut Vec::new(), Some(far));
+        }
+
+        flowing.offer(&mut "b".into(), &mut Vec::new(), None);
+        ended.end(Event::Failed("over".into()));
+
+        assert_eq!(flowing.next().await, text("ab"));
+        assert_eq!(ended.next().await, text("a"));
+        assert_eq!(ended.next().await, Event::Failed("over".into()));
     }
 
     #[tokio::test]

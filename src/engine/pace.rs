@@ -4,8 +4,18 @@ use std::time::{Duration, Instant};
 /// replies do not keep anybody from a first word.
 const REPLIES_SHARE: f64 = 0.1;
 
+/// Up to this share, replies are written ahead: several tokens in one go, which their readers then get one by one while the
+/// next piece of a prompt is read. Text flows evenly, although long pieces, which are read faster, go between.
+const AHEAD_SHARE: f64 = 0.06;
+
+/// Most tokens that are written in one go.
+const MOST_AHEAD: u32 = 6;
+
+/// How much longer than expected a piece may take without a gap in what is read: later pieces of a prompt take longer.
+const MARGIN: f64 = 1.15;
+
 /// Weight of the newest measurement.
-const NEWEST: f64 = 0.3;
+const NEWEST: f64 = 0.5;
 
 /// Smallest piece of a prompt worth a computation of its own.
 const SMALLEST_PIECE: usize = 8;
@@ -15,50 +25,81 @@ pub(super) struct Pace {
     max_stall: f64,
     /// Seconds to read one token of a prompt. None until one was read.
     token: Option<f64>,
-    /// Seconds of the last step of the running replies.
-    step: f64,
+    /// Seconds of a step of the running replies. None until there was one.
+    step: Option<f64>,
     stepped_at: Instant,
     /// Pieces read since then.
     pieces: u32,
+    /// What is written ahead of the next piece.
+    ahead: Ahead,
+}
+
+/// Tokens of each reply that are written in one go.
+struct Ahead {
+    written: u32,
+    most: u32,
+    /// When the first of them was there, and how long after each other they are to be seen.
+    first_at: Instant,
+    gap: Duration,
 }
 
 impl Pace {
     /// No running reply is to stand still for longer than `max_stall`.
     pub(super) fn new(max_stall: Duration) -> Self {
-        let max_stall = max_stall.as_secs_f64();
-        Self { max_stall, token: None, step: 0.0, stepped_at: Instant::now(), pieces: 0 }
+        let (max_stall, now) = (max_stall.as_secs_f64(), Instant::now());
+        let ahead = Ahead { written: 0, most: 1, first_at: now, gap: Duration::ZERO };
+        Self { max_stall, token: None, step: None, stepped_at: now, pieces: 0, ahead }
     }
 
     /// A piece of a prompt was read.
     pub(super) fn read(&mut self, tokens: usize, took: Duration, replies_run: bool) {
-        let measured = took.as_secs_f64() / tokens.max(1) as f64;
-        self.token = Some(self.token.map_or(measured, |token| token + NEWEST * (measured - token)));
+        self.token = Some(smoothed(self.token, took.as_secs_f64() / tokens.max(1) as f64));
         self.pieces += 1;
+        self.ahead.written = 0;
         if !replies_run {
             self.stepped_at = Instant::now();
         }
     }
 
-    /// The running replies went one step further.
-    pub(super) fn stepped(&mut self, took: Duration) {
-        self.step = took.as_secs_f64();
+    /// The running replies went one step further, while a `piece` of so many tokens waits to be read. Before which moment nobody
+    /// is to see it, if they are written ahead.
+    pub(super) fn stepped(&mut self, took: Duration, piece: Option<usize>) -> Option<Instant> {
+        self.step = Some(smoothed(self.step, took.as_secs_f64()));
         self.stepped_at = Instant::now();
         self.pieces = 0;
+        let Some(piece) = piece else {
+            self.ahead.written = 0;
+            return None;
+        };
+        if self.ahead.written == 0 {
+            let gap = Duration::try_from_secs_f64(MARGIN * self.gap(piece)).unwrap_or_default();
+            self.ahead = Ahead { written: 0, most: self.most_ahead(piece), first_at: self.stepped_at, gap };
+        }
+        let Ahead { written, most, first_at, gap } = self.ahead;
+        self.ahead.written += 1;
+        if most > 1 { first_at.checked_add(gap * written) } else { None }
     }
 
     /// Whether the running replies go first, while a piece of so many tokens waits to be read. Between two steps of theirs at
-    /// least one piece is read; more, as long as nobody stands still too long, if their step takes more than its share.
+    /// least one piece is read, unless they are written ahead; more, as long as nobody stands still too long, if their step takes
+    /// more than its share.
     pub(super) fn replies_first(&self, piece: usize) -> bool {
+        if self.pieces == 0 {
+            return match self.ahead.written {
+                0 => self.most_ahead(piece) > 1,
+                written => written < self.ahead.most,
+            };
+        }
         let stalled = self.stepped_at.elapsed().as_secs_f64();
-        let too_long = stalled + self.reading(piece) + self.step > self.max_stall;
-        self.pieces > 0 && (too_long || self.step <= REPLIES_SHARE * stalled)
+        let too_long = stalled + self.reading(piece) + self.step() > self.max_stall;
+        too_long || self.step() <= REPLIES_SHARE * stalled
     }
 
     /// How much of a piece may be read in one go while replies run: all of it, or on a slow machine the half, a quarter …
     /// that is read within the longest pause.
     pub(super) fn piece(&self, whole: usize) -> usize {
         let mut piece = whole;
-        while piece > SMALLEST_PIECE && self.reading(piece) + self.step > self.max_stall {
+        while piece > SMALLEST_PIECE && self.gap(piece) > self.max_stall {
             piece = (piece / 2).max(SMALLEST_PIECE);
         }
         piece
@@ -71,9 +112,30 @@ impl Pace {
         now.checked_add(reading).unwrap_or(now)
     }
 
+    /// Tokens of each reply that are written in one go before a piece.
+    fn most_ahead(&self, piece: usize) -> u32 {
+        // A share of no measurement is no number, and counts as 0.
+        let most = AHEAD_SHARE * self.reading(piece) / self.step();
+        (most as u32).clamp(1, MOST_AHEAD)
+    }
+
+    /// Seconds between two tokens of a reply, as its reader sees them, while pieces of so many tokens are read.
+    fn gap(&self, piece: usize) -> f64 {
+        self.reading(piece) / f64::from(self.most_ahead(piece)) + self.step()
+    }
+
+    fn step(&self) -> f64 {
+        self.step.unwrap_or(0.0)
+    }
+
     fn reading(&self, tokens: usize) -> f64 {
         self.token.unwrap_or(0.0) * tokens as f64
     }
+}
+
+/// What was measured so far, and what it is with one measurement more.
+fn smoothed(before: Option<f64>, measured: f64) -> f64 {
+    before.map_or(measured, |before| before + NEWEST * (measured - before))
 }
 
 #[cfg(test)]
@@ -84,7 +146,7 @@ mod tests {
     fn pace(max_stall: u64, read: u64, step: u64) -> Pace {
         let mut pace = Pace::new(Duration::from_millis(max_stall));
         pace.read(64, Duration::from_millis(read), false);
-        pace.stepped(Duration::from_millis(step));
+        pace.stepped(Duration::from_millis(step), None);
         pace
     }
 
@@ -110,6 +172,20 @@ mod tests {
         assert!(!after(pace(400, 140, 30), 140, 1).replies_first(64));
         assert!(after(pace(400, 140, 30), 280, 2).replies_first(64));
         assert!(after(pace(300, 140, 30), 140, 1).replies_first(64));
+    }
+
+    #[test]
+    fn cheap_replies_are_written_ahead_and_read_evenly() {
+        let mut pace = pace(500, 300, 10);
+        let mut moments = Vec::new();
+        while pace.replies_first(128) {
+            moments.push(pace.stepped(Duration::from_millis(10), Some(128)).unwrap());
+        }
+
+        let gaps: Vec<_> = moments.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
+        assert_eq!(gaps, [241, 241], "600 ms for a piece and 30 for three tokens, and a margin");
+        pace.read(128, Duration::from_millis(600), true);
+        assert!(after(pace, 600, 1).replies_first(128), "then they go on");
     }
 
     #[test]

@@ -125,8 +125,8 @@ impl<S> Slot<S> {
     }
 
     /// Hands over what the last step brought, or with the next step if its reader is in the way.
-    pub(super) fn offer(&mut self) {
-        self.job.mailbox().offer(&mut self.out, &mut self.logprobs);
+    pub(super) fn offer(&mut self, until: Option<Instant>) {
+        self.job.mailbox().offer(&mut self.out, &mut self.logprobs, until);
     }
 
     /// As [`Slot::offer`], where no step follows soon.

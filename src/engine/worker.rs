@@ -32,7 +32,7 @@ pub(super) struct Limits {
 pub(super) fn run<B: Backend>(queue: &Queue, backend: &mut B, limits: Limits) {
     let slots = Vec::with_capacity(limits.parallel);
     let pace = Pace::new(limits.max_stall);
-    Scheduler { queue, backend, limits, slots, pace, bytes: Vec::new(), untidy: true }.run();
+    Scheduler { queue, backend, limits, slots, pace, until: None, bytes: Vec::new(), untidy: true }.run();
 }
 
 struct Scheduler<'a, B: Backend> {
@@ -41,6 +41,8 @@ struct Scheduler<'a, B: Backend> {
     limits: Limits,
     slots: Vec<Slot<B::Sequence>>,
     pace: Pace,
+    /// What this step wrote is not to be read before this moment.
+    until: Option<Instant>,
     /// What the last token spells.
     bytes: Vec<u8>,
     /// Whether something waits for a quiet moment.
@@ -86,13 +88,13 @@ impl<B: Backend> Scheduler<'_, B> {
         let now = Instant::now();
         let replies_run = self.slots.iter().any(|slot| slot.is_writing(now));
         match self.next_prompt() {
-            None if replies_run => self.write(now),
+            None if replies_run => self.write(now, None),
             None => self.rest(),
             Some(at) => {
                 let whole = self.backend.piece();
                 let piece = if replies_run { self.pace.piece(whole) } else { whole };
                 match replies_run && self.pace.replies_first(piece) {
-                    true => self.write(now),
+                    true => self.write(now, Some(piece)),
                     false => self.read(at, piece, replies_run),
                 }
             }
@@ -127,8 +129,8 @@ impl<B: Backend> Scheduler<'_, B> {
         slot.sequence = Some(sequence);
     }
 
-    /// Takes every running reply one token further.
-    fn write(&mut self, now: Instant) {
+    /// Takes every running reply one token further, before a `piece` of so many tokens of a prompt that waits.
+    fn write(&mut self, now: Instant, piece: Option<usize>) {
         for slot in self.slots.iter_mut().filter(|slot| slot.is_writing(now)) {
             let Some(sequence) = &mut slot.sequence else { continue };
             match self.backend.stage(sequence) {
@@ -146,7 +148,7 @@ impl<B: Backend> Scheduler<'_, B> {
             }
             slot.sequence = Some(sequence);
         }
-        self.pace.stepped(now.elapsed());
+        self.until = self.pace.stepped(now.elapsed(), piece);
     }
 
     /// Hands over what the step brought, and ends what is over.
@@ -155,9 +157,10 @@ impl<B: Backend> Scheduler<'_, B> {
             if self.slots[at].is_over() {
                 self.slots.swap_remove(at).close(self.backend);
             } else {
-                self.slots[at].offer();
+                self.slots[at].offer(self.until);
             }
         }
+        self.until = None;
     }
 
     /// Nothing can be computed now.

@@ -85,7 +85,8 @@ impl ModelInfo {
         let architecture = gguf.text("general.architecture").unwrap_or_default();
         let number = |key: &str| gguf.numbers(&format!("{architecture}.{key}"))?.first().copied();
         let n_ctx_train = number("context_length").unwrap_or(0);
-        let plan = Plan::for_context(config, u32::try_from(n_ctx_train).unwrap_or(u32::MAX));
+        let plan =
+            Plan::for_model(config, u32::try_from(n_ctx_train).unwrap_or(u32::MAX), weights.parameters);
         let reuse = match number("attention.sliding_window") {
             _ if llama.is_recurrent() => Reuse::Whole("recurrent"),
             _ if llama.is_hybrid() => Reuse::Whole("hybrid"),

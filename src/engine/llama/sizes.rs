@@ -17,10 +17,19 @@ const DEFAULT_N_CTX: u32 = 8192;
 /// Tokens of all conversations, unless the operator wants more: enough for a handful of long ones, or many short ones.
 const DEFAULT_KV_TOKENS: u32 = 16_384;
 
-/// Tokens of a prompt that are computed at once. llama.cpp's attention works on tiles of 64 on a CPU: fewer are slow, more are
-/// hardly faster, and running replies wait longer.
-const CPU_PIECE: u32 = 64;
+/// Tokens of a prompt that are computed at once on a GPU.
 const GPU_PIECE: u32 = 512;
+
+/// … and on a CPU. llama.cpp's attention works there on tiles of 64 tokens, so fewer are slow. More are a little faster, where
+/// its parts, a quarter of what falls on a thread, do not end where tiles do (a model with 9 heads gains a tenth), but whoever
+/// comes meanwhile waits longer.
+const CPU_PIECES: [u32; 3] = [256, 128, 64];
+
+/// Parameters times tokens that a slow core computes in about a second; a piece of a prompt takes no longer.
+const PIECE_WORK: u64 = 20_000_000_000;
+
+/// The longest rest of a prompt that is not worth a computation of its own.
+const REST: u32 = 32;
 
 /// How large everything is: from the configuration, and where it leaves the choice, from the model and the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,20 +55,21 @@ impl Plan {
                 "n_ctx is larger than the model was trained with: long replies may lose their sense"
             );
         }
-        Self::for_context(config, trained)
+        Self::for_model(config, trained, model.n_params())
     }
 
-    /// For a model that was trained with so many tokens of context.
-    pub(super) fn for_context(config: &LlmConfig, trained: u32) -> Self {
+    /// For a model that was trained with so many tokens of context, and has so many parameters.
+    pub(super) fn for_model(config: &LlmConfig, trained: u32, parameters: u64) -> Self {
         let parallel = parallel(config);
         let n_ctx = if config.n_ctx == 0 { trained.clamp(1, DEFAULT_N_CTX) } else { config.n_ctx };
         // One at a time where nothing else may have an influence: its cells then lie in the order of its tokens.
         let all = n_ctx.saturating_mul(u32::try_from(parallel).unwrap_or(u32::MAX));
         let wanted = if config.kv_tokens == 0 { DEFAULT_KV_TOKENS } else { config.kv_tokens };
         let capacity = wanted.max(n_ctx).min(all);
-        let piece = if config.n_gpu_layers > 0 { GPU_PIECE } else { CPU_PIECE };
+        let piece =
+            if config.n_gpu_layers > 0 { GPU_PIECE } else { cpu_piece(parameters, threads(config).1) };
         let n_batch = if config.n_batch == 0 { piece.max(config.n_ubatch) } else { config.n_batch };
-        let n_ubatch = if config.n_ubatch == 0 { with_a_rest(n_batch) } else { config.n_ubatch };
+        let n_ubatch = if config.n_ubatch == 0 { n_batch + REST } else { config.n_ubatch };
         Self { n_ctx, capacity, separate: capacity == all, parallel, n_batch, n_ubatch }
     }
 
@@ -93,7 +103,7 @@ impl Plan {
     }
 
     fn short(&self) -> u32 {
-        with_a_rest(self.n_batch)
+        self.n_batch + REST
     }
 
     fn sequences(&self) -> usize {
@@ -106,12 +116,8 @@ impl Plan {
     }
 
     pub(super) fn context_params(&self, config: &LlmConfig) -> LlamaContextParams {
-        let cores = num_cpus::get_physical().min(num_cpus::get()).max(1);
-        let threads = |number: u32, otherwise: i32| match number {
-            0 => otherwise,
-            number => i32::try_from(number).unwrap_or(otherwise),
-        };
-        let n_threads = threads(config.n_threads, i32::try_from(cores).unwrap_or(1));
+        let (n_threads, n_threads_batch) = threads(config);
+        let number = |threads: u32| i32::try_from(threads).unwrap_or(i32::MAX);
         // The values of llama.cpp's `enum llama_flash_attn_type`, which the safe crate does not name.
         let flash_attention = match config.flash_attn {
             FlashAttention::Auto => -1,
@@ -128,17 +134,27 @@ impl Plan {
             .with_kv_unified(!self.separate)
             // A sliding window would forget what an edit goes back to.
             .with_swa_full(true)
-            .with_n_threads(n_threads)
-            .with_n_threads_batch(threads(config.n_threads_batch, n_threads))
+            .with_n_threads(number(n_threads))
+            .with_n_threads_batch(number(n_threads_batch))
             .with_flash_attention_policy(flash_attention)
             .with_type_k(cache_type(config.cache_type_k))
             .with_type_v(cache_type(config.cache_type_v))
     }
 }
 
-/// A piece and a rest so small that it is not worth a computation of its own.
-fn with_a_rest(piece: u32) -> u32 {
-    piece + piece / 2
+/// Threads that write replies, and threads that read prompts.
+fn threads(config: &LlmConfig) -> (u32, u32) {
+    let cores = num_cpus::get_physical().min(num_cpus::get()).max(1);
+    let or = |number: u32, otherwise: u32| if number == 0 { otherwise } else { number };
+    let replies = or(config.n_threads, u32::try_from(cores).unwrap_or(1));
+    (replies, or(config.n_threads_batch, replies))
+}
+
+/// The piece of a prompt that a CPU reads at once.
+fn cpu_piece(parameters: u64, threads: u32) -> u32 {
+    let in_a_second = PIECE_WORK.saturating_mul(threads.into()) / parameters.max(1);
+    let [.., smallest] = CPU_PIECES;
+    CPU_PIECES.into_iter().find(|&piece| u64::from(piece) <= in_a_second).unwrap_or(smallest)
 }
 
 fn cache_type(kind: CacheType) -> KvCacheType {
@@ -156,7 +172,7 @@ mod tests {
     use super::*;
 
     fn plan(config: LlmConfig) -> Plan {
-        Plan::for_context(&config, 131_072)
+        Plan::for_model(&config, 131_072, 8_000_000_000)
     }
 
     #[test]
@@ -187,6 +203,14 @@ mod tests {
     fn a_gpu_reads_larger_pieces() {
         let plan = plan(LlmConfig { n_gpu_layers: 99, ..LlmConfig::default() });
 
-        assert_eq!((plan.n_batch, plan.n_ubatch), (512, 768));
+        assert_eq!((plan.n_batch, plan.n_ubatch), (512, 544));
+    }
+
+    #[test]
+    fn a_cpu_reads_larger_pieces_of_a_small_model() {
+        assert_eq!(cpu_piece(135_000_000, 2), 256);
+        assert_eq!(cpu_piece(1_500_000_000, 16), 128);
+        assert_eq!(cpu_piece(1_500_000_000, 4), 64);
+        assert_eq!(cpu_piece(70_000_000_000, 4), 64);
     }
 }
