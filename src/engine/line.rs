@@ -55,6 +55,10 @@ impl Line {
 
     /// The request whose turn it is, if it `fits`; from now on it runs.
     pub(super) fn next(&mut self, fits: impl Fn(&Request) -> bool) -> Option<Job> {
+        // Asked before every step: nothing is put in order, and no memory taken for it, while nobody waits.
+        if self.waiting.is_empty() {
+            return None;
+        }
         let first = *self.order().first()?;
         if !fits(&self.waiting[first].request) {
             return None;

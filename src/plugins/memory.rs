@@ -1,6 +1,6 @@
 //! Counts what a plugin call allocates: the process's allocator with a counter for each thread.
 //!
-//! Invariants: the counter runs only while a [`Meter`] lives on the thread, and it never allocates itself.
+//! Invariants: bytes are counted only while a [`Meter`] lives on the thread, and counting never allocates itself.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -13,7 +13,7 @@ static ALLOCATOR: Counting = Counting;
 thread_local! {
     // Const and without a destructor: reading it cannot allocate, and it is there until the thread is gone.
     static COUNTER: Counter = const {
-        Counter { on: Cell::new(false), used: Cell::new(0), peak: Cell::new(0) }
+        Counter { on: Cell::new(false), used: Cell::new(0), peak: Cell::new(0), requests: Cell::new(0) }
     };
 }
 
@@ -21,6 +21,7 @@ struct Counter {
     on: Cell<bool>,
     used: Cell<isize>,
     peak: Cell<isize>,
+    requests: Cell<u64>,
 }
 
 /// Counts the allocations of this thread while it lives. One at a time on a thread; the last one counts.
@@ -57,7 +58,17 @@ pub(super) fn peak() -> usize {
     COUNTER.with(|counter| usize::try_from(counter.peak.get()).unwrap_or(0))
 }
 
+/// Times that Rust code on this thread has asked for memory, or for more of it, since the thread began. The tests of what a
+/// token costs ask; C++ code has an allocator of its own and is not counted.
+pub fn allocations() -> u64 {
+    COUNTER.with(|counter| counter.requests.get())
+}
+
 struct Counting;
+
+fn count_request() {
+    COUNTER.with(|counter| counter.requests.set(counter.requests.get().wrapping_add(1)));
+}
 
 fn count(bytes: isize) {
     COUNTER.with(|counter| {
@@ -78,6 +89,7 @@ fn signed(size: usize) -> isize {
 // touches only plain cells of this thread: it neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count_request();
         // SAFETY: the caller's promises about `layout` are passed on.
         let block = unsafe { System.alloc(layout) };
         if !block.is_null() {
@@ -87,6 +99,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count_request();
         // SAFETY: as in `alloc`.
         let block = unsafe { System.alloc_zeroed(layout) };
         if !block.is_null() {
@@ -96,6 +109,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count_request();
         // SAFETY: the caller's promises about `block`, `layout` and `new_size` are passed on.
         let moved = unsafe { System.realloc(block, layout, new_size) };
         if !moved.is_null() {

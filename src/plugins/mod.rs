@@ -39,6 +39,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
+pub use memory::allocations;
 pub use set::{MessageOutcome, PluginSet};
 
 use crate::config::PluginsConfig;

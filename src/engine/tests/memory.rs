@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn greedy(max_tokens: u32) -> SamplingParams {
+pub(super) fn greedy(max_tokens: u32) -> SamplingParams {
     SamplingParams { temperature: 0.0, max_tokens, ..SamplingParams::default() }
 }
 
 /// An engine of its own: another test's request would change what is in memory.
-async fn start(config: LlmConfig, options: EngineOptions) -> Engine {
+pub(super) async fn start(config: LlmConfig, options: EngineOptions) -> Engine {
     let engine = Engine::start(config, options).unwrap();
     ready(&engine).await;
     engine
@@ -18,19 +18,19 @@ async fn alone() -> Engine {
 }
 
 /// One conversation of one person.
-struct Talk {
+pub(super) struct Talk {
     user: UserId,
     id: ConversationId,
-    said: Vec<PromptMessage>,
+    pub(super) said: Vec<PromptMessage>,
     keep_reply: bool,
 }
 
 impl Talk {
-    fn new(user: UserId) -> Self {
+    pub(super) fn new(user: UserId) -> Self {
         Self { user, id: ConversationId::new(), said: Vec::new(), keep_reply: true }
     }
 
-    async fn say(&mut self, engine: &Engine, message: &str) -> Finished {
+    pub(super) async fn say(&mut self, engine: &Engine, message: &str) -> Finished {
         self.said.push(says(Role::User, message));
         let prompt = engine.model().unwrap().prepare(&self.said, 16).unwrap();
         let task = Task { conversation: Some(self.id), keep_reply: self.keep_reply, ..greedy(16).into() };
@@ -41,18 +41,18 @@ impl Talk {
         finished
     }
 
-    fn last_reply(&self) -> &str {
+    pub(super) fn last_reply(&self) -> &str {
         &self.said.last().unwrap().content
     }
 }
 
 /// Some 150 tokens that no other talk has.
-fn long(topic: &str) -> String {
+pub(super) fn long(topic: &str) -> String {
     format!("Tell me about {topic}. ").repeat(25)
 }
 
 /// Tokens of the prompt that had to be read.
-fn read_tokens(finished: &Finished) -> u32 {
+pub(super) fn read_tokens(finished: &Finished) -> u32 {
     finished.usage.prompt_tokens - finished.timings.reused_tokens
 }
 

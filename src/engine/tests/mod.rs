@@ -1,12 +1,14 @@
 //! The room as its users see it: with the scripted model, and with a real one.
 
 mod disorder;
+mod kinds;
 mod lifecycle;
 mod memory;
 mod queueing;
 mod real;
 mod sampling;
 mod shape;
+mod tiny;
 mod together;
 
 use std::path::PathBuf;
