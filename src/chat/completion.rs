@@ -13,7 +13,7 @@ use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, SamplingPa
 use crate::engine::{
     EngineError, Event, Finished, Generation, Grammar, Model, Place, Task, Timings, TokenLogprob,
 };
-use crate::plugins::{Context, Draft, MessageAction, PluginSet, RequestSource};
+use crate::plugins::{Context, Draft, MessageAction, PluginSet, ReplyStream, RequestSource};
 
 /// The bias that bans a token.
 const BAN: f32 = -100.0;
@@ -72,6 +72,10 @@ pub struct Completion {
     plugins: Arc<PluginSet>,
     context: Context,
     marks: Vec<Mark>,
+    /// The way through `on_chunk`.
+    stream: ReplyStream,
+    /// A plugin ended the reply.
+    stopped: bool,
     stopping: watch::Receiver<bool>,
     /// What passed through without a plugin that holds the reply; `on_response` sees it at the end.
     passed: String,
@@ -80,6 +84,8 @@ pub struct Completion {
 
 enum Source {
     Model(Generation),
+    /// The model has ended, and so did it.
+    Ended(Finished),
     Plugin(String),
 }
 
@@ -101,7 +107,7 @@ impl Chat {
             model: model.name.clone(),
         };
         let plugins = self.plugins.current().await;
-        if logprobs.is_some() && plugins.holds_reply() {
+        if logprobs.is_some() && plugins.filters_reply() {
             // They would tell what a plugin takes out.
             return Err(Invalid(
                 "A plugin checks every reply before it is sent, so logprobs cannot be told.".into(),
@@ -120,7 +126,12 @@ impl Chat {
             }
         }
         let source = match answer {
-            Some(reply) => Source::Plugin(reply),
+            Some(reply) => {
+                let stream = plugins.stream(&context);
+                let (reply, skipped) = stream.whole(reply).await.map_err(ChatError::Denied)?;
+                marks.extend(skipped);
+                Source::Plugin(reply)
+            }
             None => {
                 if !messages.iter().any(|message| message.role == Role::System) {
                     messages.splice(0..0, prompt::system(&self.config));
@@ -133,7 +144,7 @@ impl Chat {
                     let bans = model.end_tokens().iter().map(|token| (token.to_string(), BAN));
                     params.logit_bias.extend(bans);
                 }
-                let keep_reply = !plugins.holds_reply();
+                let keep_reply = !plugins.filters_reply();
                 let task = Task { grammar, logprobs, keep_reply, ..params.into() };
                 Source::Model(submit(place, messages, task, &mut marks).await?)
             }
@@ -141,6 +152,8 @@ impl Chat {
         Ok(Completion {
             source,
             model,
+            stream: plugins.stream(&context),
+            stopped: false,
             plugins,
             context,
             marks,
@@ -230,6 +243,7 @@ impl Completion {
     async fn step(&mut self) -> Result<Step, ChatError> {
         let generation = match &mut self.source {
             Source::Model(generation) => generation,
+            Source::Ended(finished) => return Ok(Step::End(finished.clone())),
             Source::Plugin(reply) if reply.is_empty() => return Ok(Step::End(answered())),
             Source::Plugin(reply) => {
                 let text = std::mem::take(reply);
@@ -243,12 +257,33 @@ impl Completion {
             };
             match event {
                 Event::Queued { .. } | Event::Prefill { .. } => {}
-                Event::Text { text, logprobs } => return Ok(Step::Piece(Piece { text, logprobs })),
+                Event::Text { .. } if self.stopped => {}
+                Event::Text { text, logprobs } => {
+                    let released = self.stream.push(text).await.map_err(ChatError::Denied)?;
+                    if released.stop {
+                        self.stopped = true;
+                        generation.cancel();
+                    }
+                    if !released.text.is_empty() || !logprobs.is_empty() {
+                        return Ok(Step::Piece(Piece { text: released.text, logprobs }));
+                    }
+                }
                 // Whoever asked cannot cancel without dropping this, so the engine was shut down.
-                Event::Finished(finished) if finished.reason == FinishReason::Cancelled => {
+                Event::Finished(finished) if finished.reason == FinishReason::Cancelled && !self.stopped => {
                     return Err(EngineError::Stopping.into());
                 }
-                Event::Finished(finished) => return Ok(Step::End(finished)),
+                Event::Finished(mut finished) => {
+                    if self.stopped {
+                        finished.reason = FinishReason::Stop;
+                    }
+                    let text = self.stream.finish().await.map_err(ChatError::Denied)?;
+                    self.marks.extend(self.stream.marks());
+                    if text.is_empty() {
+                        return Ok(Step::End(finished));
+                    }
+                    self.source = Source::Ended(finished);
+                    return Ok(Step::Piece(Piece { text, logprobs: Vec::new() }));
+                }
                 Event::Failed(sentence) => return Err(EngineError::Failed(sentence).into()),
             }
         }

@@ -183,9 +183,12 @@ impl Chat {
                 Ok(turn)
             }
             MessageAction::Reply { message, reply } => {
+                let (reply, skipped) =
+                    plugins.stream(&context).whole(reply).await.map_err(ChatError::Denied)?;
                 let (reply, marks) = plugins.on_response(&context, reply).await.map_err(ChatError::Denied)?;
                 let message = self.parse_text(&message)?.into_string();
-                let turn = self.new_turn(message, outcome.marks.into_iter().chain(marks).collect());
+                let marks = outcome.marks.into_iter().chain(skipped).chain(marks);
+                let turn = self.new_turn(message, turn::without_doubles(marks.collect()));
                 Ok(self.store.begin_answered_turn(user.id, conversation, turn, reply).await?)
             }
         }

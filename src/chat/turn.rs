@@ -11,7 +11,7 @@ use super::checkpoints::{Checkpoints, Deleted};
 use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
 use crate::engine::{Event, Generation, Place, Prompt, Task};
-use crate::plugins::{Context, Draft, PluginSet};
+use crate::plugins::{Context, Denied, Draft, PluginSet};
 use crate::store::Outcome;
 
 /// How long to wait before the end of a reply is offered to a failing database again.
@@ -32,7 +32,10 @@ impl ReplyTask {
         let mut marks = self.reply.marks.clone();
         let outcome = match self.prepare(&mut marks).await {
             Ok((prompt, params)) => match place.submit(prompt, self.task(params)) {
-                Ok(generation) => self.release(self.collect(generation, marks, &writer).await).await,
+                Ok(generation) => match self.collect(generation, marks.clone(), &writer).await {
+                    Ok(outcome) => self.release(outcome).await,
+                    Err(denied) => failed(denied.to_string(), marks),
+                },
                 Err(error) => failed(error.to_string(), marks),
             },
             Err(error) => failed(error.to_string(), marks),
@@ -69,15 +72,23 @@ impl ReplyTask {
     fn task(&self, params: SamplingParams) -> Task {
         Task {
             conversation: Some(self.reply.conversation_id),
-            keep_reply: !self.plugins.holds_reply(),
+            keep_reply: !self.plugins.filters_reply(),
             ..Task::from(params)
         }
     }
 
-    /// Follows the engine to the end of the reply. Unless a plugin holds it, text is published as it comes and
-    /// stored at every checkpoint.
-    async fn collect(&self, mut generation: Generation, marks: Vec<Mark>, writer: &LiveWriter) -> Outcome {
+    /// Follows the engine to the end of the reply, through `on_chunk`. Unless a plugin holds it, text is published as it
+    /// comes and stored at every checkpoint. What `on_chunk` keeps back when the reply breaks off is dropped: it may be the
+    /// beginning of what a plugin would remove.
+    async fn collect(
+        &self,
+        mut generation: Generation,
+        marks: Vec<Mark>,
+        writer: &LiveWriter,
+    ) -> Result<Outcome, Denied> {
         let hold = self.plugins.holds_reply();
+        let mut stream = self.plugins.stream(&self.context);
+        let mut stopped = false;
         let mut outcome = unfinished(marks);
         let mut stopping = self.chat.stopping.subscribe();
         let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
@@ -88,37 +99,50 @@ impl ReplyTask {
                     Event::Prefill { done, total } => {
                         writer.wait_for(format!("Reading the prompt: {} %.", 100 * done / total.max(1)));
                     }
+                    Event::Text { .. } if stopped => {}
                     Event::Text { text, .. } => {
-                        outcome.content.push_str(&text);
-                        if hold {
-                            writer.wait_for("Writing. A plugin checks the reply before it is shown.".into());
-                        } else {
-                            writer.push(&text);
-                        }
+                        let released = stream.push(text).await?;
+                        show(writer, &released.text, hold);
+                        outcome.content.push_str(&released.text);
                         checkpoints.changed();
+                        if released.stop {
+                            stopped = true;
+                            generation.cancel();
+                        }
                     }
-                    Event::Finished(end) => {
-                        outcome.status = match end.reason {
-                            FinishReason::Cancelled => MessageStatus::Stopped,
-                            _ => MessageStatus::Complete,
-                        };
+                    Event::Finished(mut end) => {
+                        if stopped {
+                            end.reason = FinishReason::Stop;
+                        }
+                        if end.reason == FinishReason::Cancelled {
+                            outcome.status = MessageStatus::Stopped;
+                            stream.break_off();
+                        } else {
+                            outcome.status = MessageStatus::Complete;
+                            let rest = stream.finish().await?;
+                            show(writer, &rest, hold);
+                            outcome.content.push_str(&rest);
+                        }
+                        outcome.marks.extend(stream.marks());
                         outcome.finish_reason = Some(end.reason);
                         outcome.usage = Some(end.usage);
                         outcome.seed = Some(end.seed);
-                        outcome.token_ids = end.token_ids;
-                        return outcome;
+                        outcome.token_ids = end.token_ids.filter(|_| !stream.altered());
+                        return Ok(outcome);
                     }
                     Event::Failed(sentence) => {
                         outcome.status = MessageStatus::Failed;
                         outcome.error = Some(sentence);
-                        return outcome;
+                        outcome.marks.extend(stream.marks());
+                        return Ok(outcome);
                     }
                 },
                 () = writer.stopped() => generation.cancel(),
                 Deleted = checkpoints.keep(if hold { "" } else { &outcome.content }) => generation.cancel(),
                 () = told_to_stop(&mut stopping) => {
                     outcome.status = MessageStatus::Interrupted;
-                    return outcome;
+                    outcome.marks.extend(stream.marks());
+                    return Ok(outcome);
                 }
             }
         }
@@ -192,6 +216,15 @@ fn unfinished(marks: Vec<Mark>) -> Outcome {
         usage: None,
         seed: None,
         token_ids: None,
+    }
+}
+
+/// Publishes a piece, unless a plugin holds the reply.
+fn show(writer: &LiveWriter, text: &str, hold: bool) {
+    if hold {
+        writer.wait_for("Writing. A plugin checks the reply before it is shown.".into());
+    } else if !text.is_empty() {
+        writer.push(text);
     }
 }
 

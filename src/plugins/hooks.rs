@@ -33,6 +33,9 @@ hooks! {
     OnMessage = "on_message" ("ctx", "text");
     /// The prompt is constructed, before the chat template: `()` or the changed draft.
     OnPrompt = "on_prompt" ("ctx", "draft");
+    /// Text leaves the model: `()`, a new text, `stop()` or `stop(text)`. With `hold: n` it also gets the last n characters
+    /// that came before, which are kept back until more has come.
+    OnChunk = "on_chunk" ("ctx", "text");
     /// The reply is complete, before it is stored as finished: `()` or a new text.
     OnResponse = "on_response" ("ctx", "text");
 }
@@ -40,7 +43,7 @@ hooks! {
 impl Hook {
     /// The way out runs in the reverse of the priority order.
     pub(super) fn is_on_the_way_out(self) -> bool {
-        self == Self::OnResponse
+        matches!(self, Self::OnChunk | Self::OnResponse)
     }
 }
 

@@ -13,6 +13,8 @@
 
 mod hooks;
 mod set;
+mod stream;
+mod window;
 
 mod folder;
 mod plugin;
@@ -40,6 +42,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
 pub use set::{MessageOutcome, PluginSet};
+pub use stream::{Released, ReplyStream};
 
 use crate::config::PluginsConfig;
 use registry::{Entry, Registry};

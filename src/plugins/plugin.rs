@@ -8,7 +8,7 @@ use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 use super::budget::{self, Panicked};
 use super::fault::{Fault, Source};
 use super::hooks::{Context, Hook};
-use super::manifest::{Manifest, OnFailure};
+use super::manifest::{Hold, Manifest, OnFailure};
 use super::sandbox::{self, Sandbox};
 use crate::config::PluginsConfig;
 
@@ -51,8 +51,13 @@ impl Plugin {
             Some(declared) => Manifest::parse(id, declared).map_err(wrong)?,
         };
         let settings = manifest.settings.resolve(id, config.settings.get(id)).map_err(wrong)?;
-        if manifest.holds_reply && !hooks.contains(&Hook::OnResponse) {
-            return Err(wrong("PLUGIN.hold is \"reply\", but there is no on_response to wait for".into()));
+        let missing = match manifest.hold {
+            Hold::Chars(0) => None,
+            Hold::Chars(_) => (!hooks.contains(&Hook::OnChunk)).then_some("on_chunk to keep text back for"),
+            Hold::Reply => (!hooks.contains(&Hook::OnResponse)).then_some("on_response to wait for"),
+        };
+        if let Some(missing) = missing {
+            return Err(wrong(format!("PLUGIN.hold is set, but there is no {missing}")));
         }
         let breaker = Breaker::new(config.breaker_failures);
         Ok(Self { id: id.to_owned(), manifest, hooks, breaker, source, ast, settings })

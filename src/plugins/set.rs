@@ -8,8 +8,10 @@ use super::draft;
 use super::fault::Fault;
 use super::hooks::{Context, Denied, Draft, Hook, MessageAction};
 use super::host::Verdict;
+use super::manifest::Hold;
 use super::plugin::Plugin;
 use super::sandbox::Sandbox;
+use super::stream::ReplyStream;
 use super::value::type_name;
 use crate::domain::Mark;
 
@@ -30,8 +32,9 @@ pub struct PluginSet {
     chain: Arc<Chain>,
 }
 
-struct Chain {
-    sandbox: Arc<Sandbox>,
+/// The plugins in their order, and where they run.
+pub(super) struct Chain {
+    pub(super) sandbox: Arc<Sandbox>,
     /// In the order of the way in.
     members: Vec<Member>,
 }
@@ -77,9 +80,24 @@ impl PluginSet {
     /// Whether nothing of a reply may be shown, sent or stored before [`PluginSet::on_response`] has run.
     pub fn holds_reply(&self) -> bool {
         self.chain.members.iter().any(|member| match member {
-            Member::Loaded(plugin) => plugin.manifest.holds_reply,
+            Member::Loaded(plugin) => plugin.manifest.hold == Hold::Reply,
             Member::Refusing { .. } => true,
         })
+    }
+
+    /// Whether what the model says may differ from what is shown while it is written.
+    pub fn filters_reply(&self) -> bool {
+        self.holds_reply() || self.chain.taking_part(Hook::OnChunk).next().is_some()
+    }
+
+    /// A reply's way through `on_chunk`.
+    pub fn stream(&self, ctx: &Context) -> ReplyStream {
+        let plugins = self.chain.taking_part(Hook::OnChunk).rev().filter_map(|member| match member {
+            Member::Loaded(plugin) => Some(plugin.clone()),
+            // It refused before a reply could begin.
+            Member::Refusing { .. } => None,
+        });
+        ReplyStream::new(self.chain.clone(), ctx.clone(), plugins.collect())
     }
 
     /// The user's message arrived and is not stored yet.
@@ -149,15 +167,11 @@ impl PluginSet {
         T: Send + 'static,
         C: Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
     {
-        let Some(first) = self.chain.taking_part(hook).next().map(Member::id) else {
+        if self.chain.taking_part(hook).next().is_none() {
             return Ok(Passed { value, answer: None, marks: Vec::new() });
-        };
+        }
         let (chain, ctx) = (self.chain.clone(), ctx.clone());
-        let ran = self.chain.sandbox.run(move || chain.run(hook, &ctx, value, call)).await;
-        ran.unwrap_or_else(|not_run| {
-            tracing::error!(plugin = first, "{not_run}");
-            Err(Denied { plugin: first.to_owned(), reason: format!("it could not run: {not_run}") })
-        })
+        self.chain.run_job(hook, move || chain.run(hook, &ctx, value, call)).await
     }
 }
 
@@ -176,6 +190,21 @@ impl Chain {
         self.members.iter().filter(move |member| match member {
             Member::Loaded(plugin) => plugin.hooks.contains(&hook),
             Member::Refusing { .. } => true,
+        })
+    }
+
+    /// Runs script work of one hook on a thread of the sandbox.
+    pub(super) async fn run_job<T: Send + 'static>(
+        &self,
+        hook: Hook,
+        job: impl FnOnce() -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let ran = self.sandbox.run(job).await;
+        ran.unwrap_or_else(|not_run| {
+            let plugin =
+                self.taking_part(hook).next().map_or_else(String::new, |member| member.id().to_owned());
+            tracing::error!(plugin, "{not_run}");
+            Err(Denied { plugin, reason: format!("it could not run: {not_run}") })
         })
     }
 
@@ -209,17 +238,14 @@ impl Chain {
                 Err(reason) if plugin.is_closed() => {
                     return Err(Denied { plugin: plugin.id.clone(), reason });
                 }
-                Err(reason) => passed.marks.push(Mark {
-                    source: plugin.id.clone(),
-                    text: format!("The plugin {} was skipped: {reason}.", plugin.id),
-                }),
+                Err(reason) => passed.marks.push(skipped(plugin, &reason)),
             }
         }
         Ok(passed)
     }
 
     /// Calls a plugin unless its breaker is open; the error is the reason why it had no effect.
-    fn attempt<S>(
+    pub(super) fn attempt<S>(
         &self,
         plugin: &Plugin,
         hook: Hook,
@@ -236,6 +262,11 @@ impl Chain {
             format!("it failed at {fault}")
         })
     }
+}
+
+/// The mark of a plugin that had no effect.
+pub(super) fn skipped(plugin: &Plugin, reason: &str) -> Mark {
+    Mark { source: plugin.id.clone(), text: format!("The plugin {} was skipped: {reason}.", plugin.id) }
 }
 
 fn message_step(returned: Dynamic) -> Result<Step<String>, String> {
@@ -257,7 +288,7 @@ fn message_step(returned: Dynamic) -> Result<Step<String>, String> {
         Some(Verdict::Deny(reason)) => {
             Ok(Step::Denied(reason.chars().filter(|c| *c != '\0').take(MAX_REASON_CHARS).collect()))
         }
-        None => {
+        Some(Verdict::Stop(_)) | None => {
             Err(format!("must return a text, reply(text), deny(reason) or (), not {}", type_name(&returned)))
         }
     }
