@@ -36,7 +36,7 @@ hooks! {
     /// Text leaves the model: `()`, a new text, `stop()` or `stop(text)`. With `hold: n` it also gets the last n characters
     /// that came before, which are kept back until more has come.
     OnChunk = "on_chunk" ("ctx", "text");
-    /// The reply is complete, before it is stored as finished: `()` or a new text.
+    /// The reply is complete, before it is stored as finished: `()`, a new text or, with `hold: "reply"`, `retry(hint)`.
     OnResponse = "on_response" ("ctx", "text");
 }
 
@@ -112,6 +112,24 @@ pub enum MessageAction {
         /// The answer.
         reply: String,
     },
+}
+
+/// What becomes of a complete reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResponseAction {
+    /// It is kept, perhaps changed.
+    Keep(String),
+    /// It is thrown away unseen and written anew.
+    Retry(Retry),
+}
+
+/// A plugin wants a reply written anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The plugin's id.
+    pub plugin: String,
+    /// What the model should do differently; not blank.
+    pub hint: String,
 }
 
 /// A plugin refused, or one that must not be skipped failed: nothing may be written or sent on.

@@ -18,6 +18,8 @@ pub(super) enum Verdict {
     Deny(String),
     /// End the reply with this text.
     Stop(String),
+    /// Write the reply anew, with this hint to the model.
+    Retry(String),
 }
 
 /// Makes the host functions known to scripts. Each line of this function is one of them.
@@ -32,6 +34,7 @@ pub(super) fn register(engine: &mut rhai::Engine) {
         .register_fn("deny", |reason: &str| Verdict::Deny(reason.to_owned()))
         .register_fn("stop", || Verdict::Stop(String::new()))
         .register_fn("stop", |text: &str| Verdict::Stop(text.to_owned()))
+        .register_fn("retry", |hint: &str| Verdict::Retry(hint.to_owned()))
         .register_fn("log", |text: &str| budget::log(text))
         .register_fn("now", now)
         .register_fn("re_is_match", move |text: &str, pattern: &str| {

@@ -12,6 +12,7 @@
 //! - No text of a conversation reaches the log, except what a script itself logs.
 
 mod hooks;
+mod response;
 mod set;
 mod stream;
 mod window;
@@ -40,7 +41,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
+pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource, ResponseAction, Retry};
+pub use response::ResponseOutcome;
 pub use set::{MessageOutcome, PluginSet};
 pub use stream::{Released, ReplyStream};
 

@@ -29,7 +29,7 @@ pub struct MessageOutcome {
 
 /// The plugins as their files were at one moment. A reply keeps the set with which it began.
 pub struct PluginSet {
-    chain: Arc<Chain>,
+    pub(super) chain: Arc<Chain>,
 }
 
 /// The plugins in their order, and where they run.
@@ -53,18 +53,25 @@ pub(super) enum Member {
 }
 
 /// What one hook call did to the value that passes through the chain.
-enum Step<T> {
+pub(super) enum Step<T> {
     Unchanged,
     Changed(T),
-    Answered(String),
+    /// The chain ends here with a text: the answer in the model's place, or a hint to the model.
+    Ended(String),
     Denied(String),
 }
 
 /// What a whole chain did.
-struct Passed<T> {
-    value: T,
-    answer: Option<String>,
-    marks: Vec<Mark>,
+pub(super) struct Passed<T> {
+    pub(super) value: T,
+    pub(super) ended: Option<Ended>,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// A plugin ended the chain.
+pub(super) struct Ended {
+    pub(super) plugin: String,
+    pub(super) said: String,
 }
 
 impl PluginSet {
@@ -108,10 +115,10 @@ impl PluginSet {
         let passed = self.pass(Hook::OnMessage, ctx, text, |plugin, sandbox, ctx, text: &String| {
             plugin.call(sandbox, Hook::OnMessage, ctx, || text.as_str().into(), message_step)
         });
-        let Passed { value, answer, marks } = passed.await?;
-        let action = match answer {
+        let Passed { value, ended, marks } = passed.await?;
+        let action = match ended {
             None => MessageAction::Continue(value),
-            Some(reply) => MessageAction::Reply { message: value, reply },
+            Some(ended) => MessageAction::Reply { message: value, reply: ended.said },
         };
         Ok(MessageOutcome { action, marks })
     }
@@ -138,37 +145,19 @@ impl PluginSet {
         passed.await.map(|passed| (passed.value, passed.marks))
     }
 
-    /// The reply is complete and goes to the store and to its readers next.
-    ///
-    /// # Errors
-    /// [`Denied`] when a plugin that must not be skipped failed: the text must not be kept or shown.
-    pub async fn on_response(&self, ctx: &Context, text: String) -> Result<(String, Vec<Mark>), Denied> {
-        let passed = self.pass(Hook::OnResponse, ctx, text, |plugin, sandbox, ctx, text: &String| {
-            plugin.call(
-                sandbox,
-                Hook::OnResponse,
-                ctx,
-                || text.as_str().into(),
-                |returned| {
-                    if returned.is_unit() {
-                        return Ok(Step::Unchanged);
-                    }
-                    draft::text(&returned)
-                        .map(Step::Changed)
-                        .map_err(|why| format!("returned a text that {why}"))
-                },
-            )
-        });
-        passed.await.map(|passed| (passed.value, passed.marks))
-    }
-
-    async fn pass<T, C>(&self, hook: Hook, ctx: &Context, value: T, call: C) -> Result<Passed<T>, Denied>
+    pub(super) async fn pass<T, C>(
+        &self,
+        hook: Hook,
+        ctx: &Context,
+        value: T,
+        call: C,
+    ) -> Result<Passed<T>, Denied>
     where
         T: Send + 'static,
         C: Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
     {
         if self.chain.taking_part(hook).next().is_none() {
-            return Ok(Passed { value, answer: None, marks: Vec::new() });
+            return Ok(Passed { value, ended: None, marks: Vec::new() });
         }
         let (chain, ctx) = (self.chain.clone(), ctx.clone());
         self.chain.run_job(hook, move || chain.run(hook, &ctx, value, call)).await
@@ -219,7 +208,7 @@ impl Chain {
         if hook.is_on_the_way_out() {
             members.reverse();
         }
-        let mut passed = Passed { value, answer: None, marks: Vec::new() };
+        let mut passed = Passed { value, ended: None, marks: Vec::new() };
         for member in members {
             let plugin = match member {
                 Member::Loaded(plugin) => plugin,
@@ -230,8 +219,8 @@ impl Chain {
             match self.attempt(plugin, hook, || call(plugin, &self.sandbox, ctx, &passed.value)) {
                 Ok(Step::Unchanged) => {}
                 Ok(Step::Changed(changed)) => passed.value = changed,
-                Ok(Step::Answered(answer)) => {
-                    passed.answer = Some(answer);
+                Ok(Step::Ended(said)) => {
+                    passed.ended = Some(Ended { plugin: plugin.id.clone(), said });
                     break;
                 }
                 Ok(Step::Denied(reason)) => return Err(Denied { plugin: plugin.id.clone(), reason }),
@@ -284,11 +273,11 @@ fn message_step(returned: Dynamic) -> Result<Step<String>, String> {
         Some(Verdict::Reply(text)) if text.trim().is_empty() || text.contains('\0') => {
             Err("returned reply(text) without a usable text".into())
         }
-        Some(Verdict::Reply(text)) => Ok(Step::Answered(text)),
+        Some(Verdict::Reply(text)) => Ok(Step::Ended(text)),
         Some(Verdict::Deny(reason)) => {
             Ok(Step::Denied(reason.chars().filter(|c| *c != '\0').take(MAX_REASON_CHARS).collect()))
         }
-        Some(Verdict::Stop(_)) | None => {
+        Some(Verdict::Stop(_) | Verdict::Retry(_)) | None => {
             Err(format!("must return a text, reply(text), deny(reason) or (), not {}", type_name(&returned)))
         }
     }

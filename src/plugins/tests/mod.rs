@@ -5,6 +5,7 @@ mod hostile;
 mod manual;
 
 mod reload;
+mod response;
 mod stream;
 
 use std::fs;
@@ -75,6 +76,14 @@ fn draft(messages: &[(Role, &str)]) -> Draft {
 async fn rewritten(set: &PluginSet, text: &str) -> String {
     match set.on_message(&ctx(), text.into()).await.unwrap() {
         MessageOutcome { action: MessageAction::Continue(text), marks } if marks.is_empty() => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a complete reply becomes, without a mark.
+async fn responded(set: &PluginSet, text: &str) -> String {
+    match set.on_response(&ctx(), text.into()).await.unwrap() {
+        ResponseOutcome { action: ResponseAction::Keep(text), marks } if marks.is_empty() => text,
         other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,77 @@
+//! Each hook as a person and a program meet it.
+
+use serde_json::json;
+
+use crate::support::program::{Program, content, one};
+use crate::support::{ECHO, Home, Person, TestApp};
+
+/// A server with one plugin, a person and a program.
+async fn start(id: &str, plugin: &str) -> (TestApp, Person, Program) {
+    let home = Home::new(ECHO);
+    home.write(&format!("plugins/{id}.rhai"), plugin);
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let program = Program::new(&app, "ada");
+    (app, ada, program)
+}
+
+#[tokio::test]
+async fn a_reply_is_written_anew_with_the_hint_until_the_plugin_is_content() {
+    // The scripted model says what it was told last: the hint.
+    let judge = r#"const PLUGIN = #{ hold: "reply" };
+        fn on_response(ctx, text) { if "bad" in text { retry("good words") } }"#;
+    let (app, ada, program) = start("judge", judge).await;
+    let slow = json!({ "pieces": ["bad ", "words"], "delay_ms": 30 }).to_string();
+
+    let reply = ada.send(&ada.new_conversation().await, &slow).await;
+    let (text, events) = ada.follow(&reply, 0).await.rest().await;
+    let whole = program.ask(one("bad words")).await;
+    let stream = program.stream(one("bad words")).await;
+
+    assert_eq!(
+        (text.as_str(), content(&whole), stream.text.as_str()),
+        ("good words", "good words", "good words")
+    );
+    assert!(stream.done && !format!("{events:?} {stream:?} {whole}").contains("bad"));
+    // "system:", the operator's 5 words, "user:", 2 words, "assistant:"; in the second attempt "system:" and 2 words more.
+    assert_eq!(
+        (&whole["usage"]["prompt_tokens"], &whole["usage"]["completion_tokens"]),
+        (&json!(23), &json!(4))
+    );
+    assert!(ada.bubble(&reply).await.contains("good words"));
+    let written = String::from_utf8_lossy(&app.home.everything_written()).into_owned();
+    assert!(!written.contains("bad words"), "the first attempt is stored nowhere");
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_never_content_refuses_by_name_after_two_more_attempts() {
+    let judge = r#"const PLUGIN = #{ hold: "reply" };
+        fn on_response(ctx, text) { retry("try again " + text) }"#;
+    let (_app, ada, program) = start("judge", judge).await;
+    let slow = json!({ "pieces": ["one ", "two"], "delay_ms": 30 }).to_string();
+
+    let reply = ada.send(&ada.new_conversation().await, &slow).await;
+    let (text, events) = ada.follow(&reply, 0).await.rest().await;
+    let (status, whole) = program.try_ask(one("hello")).await;
+
+    let refusal = "The plugin judge refused: it still wants another reply after 2 more attempts";
+    let failed = events.iter().find(|event| event.name == "failed").expect("a failure is told");
+    assert!(failed.data.contains(refusal), "{}", failed.data);
+    assert_eq!(text, "");
+    assert_eq!((status.as_u16(), &whole["error"]["code"]), (400, &json!("plugin_denied")));
+    assert_eq!(whole["error"]["message"], refusal);
+}
+
+#[tokio::test]
+async fn whoever_waits_is_told_of_another_attempt() {
+    let judge = r#"const PLUGIN = #{ hold: "reply" };
+        fn on_response(ctx, text) { if "bad" in text { retry(`{"pieces": ["fine ", "now"], "delay_ms": 300}`) } }"#;
+    let (_app, ada, _program) = start("judge", judge).await;
+
+    let reply = ada.send(&ada.new_conversation().await, "bad words").await;
+    let (text, events) = ada.follow(&reply, 0).await.rest().await;
+
+    assert_eq!(text, "fine now");
+    let told = "The plugin judge wants another reply: attempt 2 of at most 3.";
+    assert!(events.iter().any(|event| event.name == "status" && event.data.contains(told)), "{events:?}");
+}
