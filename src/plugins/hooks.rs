@@ -29,6 +29,8 @@ macro_rules! hooks {
 }
 
 hooks! {
+    /// The user typed `/name args`: what `on_message` may return, whose plugins get it next. Only one plugin gets it.
+    Command = "command_<name>" ("ctx", "args");
     /// The user's message arrived, before it is stored: `()`, a new text, `reply(text)` or `deny(reason)`.
     OnMessage = "on_message" ("ctx", "text");
     /// The prompt is constructed, before the chat template: `()` or the changed draft.

@@ -12,6 +12,7 @@
 //! - No text of a conversation reaches the log, except what a script itself logs.
 
 mod hooks;
+mod message;
 mod response;
 mod set;
 mod stream;
@@ -42,8 +43,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource, ResponseAction, Retry};
+pub use message::{Command, MessageOutcome};
 pub use response::ResponseOutcome;
-pub use set::{MessageOutcome, PluginSet};
+pub use set::PluginSet;
 pub use stream::{Released, ReplyStream};
 
 use crate::config::PluginsConfig;

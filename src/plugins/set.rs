@@ -2,30 +2,14 @@
 
 use std::sync::Arc;
 
-use rhai::Dynamic;
-
 use super::draft;
 use super::fault::Fault;
-use super::hooks::{Context, Denied, Draft, Hook, MessageAction};
-use super::host::Verdict;
+use super::hooks::{Context, Denied, Draft, Hook};
 use super::manifest::Hold;
 use super::plugin::Plugin;
 use super::sandbox::Sandbox;
 use super::stream::ReplyStream;
-use super::value::type_name;
 use crate::domain::Mark;
-
-/// Longest reason of a refusal, in characters; the rest is cut.
-const MAX_REASON_CHARS: usize = 500;
-
-/// What becomes of a message, and what a reader should know about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageOutcome {
-    /// Whether the model is asked, and what.
-    pub action: MessageAction,
-    /// One for each plugin that failed and was skipped.
-    pub marks: Vec<Mark>,
-}
 
 /// The plugins as their files were at one moment. A reply keeps the set with which it began.
 pub struct PluginSet {
@@ -81,7 +65,12 @@ impl PluginSet {
             Member::Refusing { id, .. } => (false, i64::MIN, id.clone()),
             Member::Loaded(plugin) => (true, plugin.manifest.priority, plugin.id.clone()),
         });
-        Self { chain: Arc::new(Chain { sandbox, members }) }
+        let set = Self { chain: Arc::new(Chain { sandbox, members }) };
+        for command in set.commands().iter().filter(|command| !command.passed_over.is_empty()) {
+            let (name, passed_over) = (&command.name, command.passed_over.join(", "));
+            tracing::warn!(plugin = command.plugin, "/{name} is this plugin's; {passed_over} also define it");
+        }
+        set
     }
 
     /// Whether nothing of a reply may be shown, sent or stored before [`PluginSet::on_response`] has run.
@@ -105,22 +94,6 @@ impl PluginSet {
             Member::Refusing { .. } => None,
         });
         ReplyStream::new(self.chain.clone(), ctx.clone(), plugins.collect())
-    }
-
-    /// The user's message arrived and is not stored yet.
-    ///
-    /// # Errors
-    /// [`Denied`] when a plugin refuses it, or one that must not be skipped failed: nothing may be written.
-    pub async fn on_message(&self, ctx: &Context, text: String) -> Result<MessageOutcome, Denied> {
-        let passed = self.pass(Hook::OnMessage, ctx, text, |plugin, sandbox, ctx, text: &String| {
-            plugin.call(sandbox, Hook::OnMessage, ctx, || text.as_str().into(), message_step)
-        });
-        let Passed { value, ended, marks } = passed.await?;
-        let action = match ended {
-            None => MessageAction::Continue(value),
-            Some(ended) => MessageAction::Reply { message: value, reply: ended.said },
-        };
-        Ok(MessageOutcome { action, marks })
     }
 
     /// The prompt is constructed and goes to the chat template next.
@@ -174,6 +147,14 @@ impl Member {
 }
 
 impl Chain {
+    /// The plugins that work, in the order of the way in; none where one refuses in any case.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.members.iter().map_while(|member| match member {
+            Member::Loaded(plugin) => Some(plugin),
+            Member::Refusing { .. } => None,
+        })
+    }
+
     /// The members that have a part in a hook, in the order of the way in.
     fn taking_part(&self, hook: Hook) -> impl DoubleEndedIterator<Item = &Member> {
         self.members.iter().filter(move |member| match member {
@@ -216,21 +197,33 @@ impl Chain {
                     return Err(Denied { plugin: id.clone(), reason: format!("it cannot work: {error}") });
                 }
             };
-            match self.attempt(plugin, hook, || call(plugin, &self.sandbox, ctx, &passed.value)) {
-                Ok(Step::Unchanged) => {}
-                Ok(Step::Changed(changed)) => passed.value = changed,
-                Ok(Step::Ended(said)) => {
-                    passed.ended = Some(Ended { plugin: plugin.id.clone(), said });
-                    break;
-                }
-                Ok(Step::Denied(reason)) => return Err(Denied { plugin: plugin.id.clone(), reason }),
-                Err(reason) if plugin.is_closed() => {
-                    return Err(Denied { plugin: plugin.id.clone(), reason });
-                }
-                Err(reason) => passed.marks.push(skipped(plugin, &reason)),
+            self.advance(plugin, hook, &mut passed, |value| call(plugin, &self.sandbox, ctx, value))?;
+            if passed.ended.is_some() {
+                break;
             }
         }
         Ok(passed)
+    }
+
+    /// Lets one plugin work on what passes through.
+    pub(super) fn advance<T>(
+        &self,
+        plugin: &Plugin,
+        hook: Hook,
+        passed: &mut Passed<T>,
+        call: impl FnOnce(&T) -> Result<Step<T>, Fault>,
+    ) -> Result<(), Denied> {
+        match self.attempt(plugin, hook, || call(&passed.value)) {
+            Ok(Step::Unchanged) => {}
+            Ok(Step::Changed(changed)) => passed.value = changed,
+            Ok(Step::Ended(said)) => passed.ended = Some(Ended { plugin: plugin.id.clone(), said }),
+            Ok(Step::Denied(reason)) => return Err(Denied { plugin: plugin.id.clone(), reason }),
+            Err(reason) if plugin.is_closed() => {
+                return Err(Denied { plugin: plugin.id.clone(), reason });
+            }
+            Err(reason) => passed.marks.push(skipped(plugin, &reason)),
+        }
+        Ok(())
     }
 
     /// Calls a plugin unless its breaker is open; the error is the reason why it had no effect.
@@ -256,29 +249,4 @@ impl Chain {
 /// The mark of a plugin that had no effect.
 pub(super) fn skipped(plugin: &Plugin, reason: &str) -> Mark {
     Mark { source: plugin.id.clone(), text: format!("The plugin {} was skipped: {reason}.", plugin.id) }
-}
-
-fn message_step(returned: Dynamic) -> Result<Step<String>, String> {
-    if returned.is_unit() {
-        return Ok(Step::Unchanged);
-    }
-    if returned.is_string() {
-        let text = draft::text(&returned).map_err(|why| format!("returned a text that {why}"))?;
-        return match text.trim().is_empty() {
-            true => Err("returned an empty text; use deny(reason) to refuse".into()),
-            false => Ok(Step::Changed(text)),
-        };
-    }
-    match returned.clone().try_cast::<Verdict>() {
-        Some(Verdict::Reply(text)) if text.trim().is_empty() || text.contains('\0') => {
-            Err("returned reply(text) without a usable text".into())
-        }
-        Some(Verdict::Reply(text)) => Ok(Step::Ended(text)),
-        Some(Verdict::Deny(reason)) => {
-            Ok(Step::Denied(reason.chars().filter(|c| *c != '\0').take(MAX_REASON_CHARS).collect()))
-        }
-        Some(Verdict::Stop(_) | Verdict::Retry(_)) | None => {
-            Err(format!("must return a text, reply(text), deny(reason) or (), not {}", type_name(&returned)))
-        }
-    }
 }

@@ -75,3 +75,21 @@ async fn whoever_waits_is_told_of_another_attempt() {
     let told = "The plugin judge wants another reply: attempt 2 of at most 3.";
     assert!(events.iter().any(|event| event.name == "status" && event.data.contains(told)), "{events:?}");
 }
+
+#[tokio::test]
+async fn a_command_is_called_by_its_name() {
+    let plugin = r#"
+        fn command_shout(ctx, args) { args.to_upper() }
+        fn command_ping(ctx, args) { reply("pong from " + ctx.source) }"#;
+    let (_app, ada, program) = start("tools", plugin).await;
+    let conversation = ada.new_conversation().await;
+
+    let shouted = ada.ask(&conversation, "/shout hello there").await;
+    let unknown = ada.ask(&conversation, "/whisper hello").await;
+    let answered = ada.try_send(&conversation, "/ping").await.text().await.unwrap();
+
+    assert_eq!((shouted.as_str(), unknown.as_str()), ("HELLO THERE", "/whisper hello"));
+    assert!(answered.contains("pong from web") && !answered.contains("/events"), "{answered}");
+    assert_eq!(content(&program.ask(one("/shout hello")).await), "HELLO");
+    assert_eq!(program.stream(one("/ping")).await.text, "pong from api");
+}

@@ -24,6 +24,10 @@ async fn every_example_of_the_manual_loads_and_its_hooks_run() {
         assert_eq!((info.state, info.error), (PluginState::Running, None), "{example}");
         let set = plugins.current().await;
 
+        for command in set.commands() {
+            let called = set.on_message(&ctx(), format!("/{} this", command.name)).await.unwrap();
+            assert_eq!(called.marks, vec![], "{example}");
+        }
         let message = set.on_message(&ctx(), "a message about ORD1234".into()).await.unwrap();
         let (_, prompt) = set.on_prompt(&ctx(), draft(&[(Role::User, "hi")])).await.unwrap();
         let (_, chunks) = set.stream(&ctx()).whole("a reply".into()).await.unwrap();
