@@ -8,8 +8,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::attempts::Attempts;
+use super::render::render;
 use super::request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
-use super::turn::{left_out, told_to_stop, without_doubles};
+use super::turn::{told_to_stop, without_doubles};
 use super::{Chat, ChatError, answer, prompt};
 use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, Usage, User, UserId};
 use crate::engine::{EngineError, Event, Finished, Generation, Model, Place, Task, Timings};
@@ -113,7 +114,7 @@ impl Chat {
                     let (messages, task) = (messages.clone(), task.clone());
                     asked = Some(Asked { chat: self.clone(), user: user.id, messages, task });
                 }
-                Source::Model(submit(place, messages, task, &mut marks).await?)
+                Source::Model(submit(&plugins, &context, place, messages, task, &mut marks).await?)
             }
         };
         Ok(Completion {
@@ -133,21 +134,18 @@ impl Chat {
     }
 }
 
-/// The chat template, then the queue.
+/// The chat template, `on_rendered`, then the queue.
 async fn submit(
+    plugins: &PluginSet,
+    context: &Context,
     place: Place,
     messages: Vec<PromptMessage>,
     task: Task,
     marks: &mut Vec<Mark>,
 ) -> Result<Generation, ChatError> {
-    let submitted = tokio::task::spawn_blocking(move || {
-        let prompt = place.model().prepare(&messages, task.params.max_tokens)?;
-        let left_out = prompt.left_out;
-        Ok::<_, EngineError>((place.submit(prompt, task)?, left_out))
-    });
-    let (generation, messages) = submitted.await.map_err(|_| ChatError::Panicked)??;
-    marks.extend((messages > 0).then(|| left_out(messages)));
-    Ok(generation)
+    let prompt = render(plugins, context, place.model(), messages, task.params.max_tokens, marks).await?;
+    let submitted = tokio::task::spawn_blocking(move || place.submit(prompt, task));
+    Ok(submitted.await.map_err(|_| ChatError::Panicked)??)
 }
 
 impl Completion {
@@ -230,7 +228,8 @@ impl Completion {
         self.attempts.again(retry, &mut asked.messages).map_err(ChatError::Denied)?;
         let place = asked.chat.engine.reserve(asked.user)?;
         let (messages, task) = (asked.messages.clone(), asked.task.clone());
-        self.source = Source::Model(submit(place, messages, task, &mut self.marks).await?);
+        let (plugins, context) = (&self.plugins, &self.context);
+        self.source = Source::Model(submit(plugins, context, place, messages, task, &mut self.marks).await?);
         self.stream = self.plugins.stream(&self.context);
         self.stopped = false;
         Ok(())

@@ -11,6 +11,7 @@ mod error;
 mod follow;
 mod live;
 mod prompt;
+mod render;
 mod request;
 mod turn;
 

@@ -9,9 +9,10 @@ use tokio::time::sleep;
 
 use super::attempts::Attempts;
 use super::checkpoints::{Checkpoints, Deleted};
+use super::render::render;
 use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
-use crate::engine::{Event, Generation, Place, Prompt, Task};
+use crate::engine::{Event, Generation, Place, Task};
 use crate::plugins::{Context, Denied, Draft, PluginSet, ResponseAction, Retry};
 use crate::store::Outcome;
 
@@ -53,7 +54,9 @@ impl ReplyTask {
         let mut attempts = Attempts::new(self.plugins.max_retries());
         let mut held = "Writing. A plugin checks the reply before it is shown.".to_owned();
         loop {
-            let prompt = self.prompt(&draft, marks).await?;
+            let (messages, max_tokens) = (draft.messages.clone(), draft.params.max_tokens);
+            let model = place.model().clone();
+            let prompt = render(&self.plugins, &self.context, &model, messages, max_tokens, marks).await?;
             let generation = place.submit(prompt, self.task(draft.params.clone()))?;
             let mut outcome =
                 self.collect(generation, marks, writer, &held).await.map_err(ChatError::Denied)?;
@@ -79,17 +82,6 @@ impl ReplyTask {
             self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
         marks.extend(skipped);
         Ok(draft)
-    }
-
-    /// The chat template, with the oldest turns left out until it fits.
-    async fn prompt(&self, draft: &Draft, marks: &mut Vec<Mark>) -> Result<Prompt, ChatError> {
-        let model = self.chat.engine.model()?;
-        let (messages, max_tokens) = (draft.messages.clone(), draft.params.max_tokens);
-        let prompt = tokio::task::spawn_blocking(move || model.prepare(&messages, max_tokens))
-            .await
-            .map_err(|_| ChatError::Panicked)??;
-        marks.extend((prompt.left_out > 0).then(|| left_out(prompt.left_out)));
-        Ok(prompt)
     }
 
     /// A reply that a plugin may still change is kept nowhere before it did.

@@ -35,6 +35,9 @@ hooks! {
     OnMessage = "on_message" ("ctx", "text");
     /// The prompt is constructed, before the chat template: `()` or the changed draft.
     OnPrompt = "on_prompt" ("ctx", "draft");
+    /// The chat template was rendered, before it becomes tokens: `()` or the changed segments. Only those of the template parse
+    /// special tokens, and they cannot be changed, only moved or left out.
+    OnRendered = "on_rendered" ("ctx", "segments");
     /// Text leaves the model: `()`, a new text, `stop()` or `stop(text)`. With `hold: n` it also gets the last n characters
     /// that came before, which are kept back until more has come.
     OnChunk = "on_chunk" ("ctx", "text");
@@ -100,6 +103,51 @@ pub struct Draft {
     pub messages: Vec<PromptMessage>,
     /// How the reply is sampled and when it ends.
     pub params: SamplingParams,
+}
+
+/// A stretch of a rendered prompt, `#{origin, text}` in a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedSegment {
+    /// Where it comes from.
+    pub origin: SegmentOrigin,
+    /// What it says.
+    pub text: String,
+}
+
+/// Where a stretch of a rendered prompt comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentOrigin {
+    /// The model's chat template.
+    Template,
+    /// A system message.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// `on_rendered` of a plugin.
+    Plugin,
+}
+
+impl SegmentOrigin {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Template, Self::System, Self::User, Self::Assistant, Self::Plugin];
+
+    /// As a script reads it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Plugin => "plugin",
+        }
+    }
+
+    /// The inverse of `as_str`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == text)
+    }
 }
 
 /// What becomes of a message.

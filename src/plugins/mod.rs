@@ -13,6 +13,7 @@
 
 mod hooks;
 mod message;
+mod rendered;
 mod response;
 mod set;
 mod stream;
@@ -42,7 +43,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource, ResponseAction, Retry};
+pub use hooks::{
+    Context, Denied, Draft, Hook, MessageAction, RenderedSegment, RequestSource, ResponseAction, Retry,
+    SegmentOrigin,
+};
 pub use message::{Command, MessageOutcome};
 pub use response::ResponseOutcome;
 pub use set::PluginSet;

@@ -83,7 +83,7 @@ impl PluginSet {
 
     /// Whether what the model says may differ from what is shown while it is written.
     pub fn filters_reply(&self) -> bool {
-        self.holds_reply() || self.chain.taking_part(Hook::OnChunk).next().is_some()
+        self.holds_reply() || self.chain.has(Hook::OnChunk)
     }
 
     /// A reply's way through `on_chunk`.
@@ -129,7 +129,7 @@ impl PluginSet {
         T: Send + 'static,
         C: Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
     {
-        if self.chain.taking_part(hook).next().is_none() {
+        if !self.chain.has(hook) {
             return Ok(Passed { value, ended: None, marks: Vec::new() });
         }
         let (chain, ctx) = (self.chain.clone(), ctx.clone());
@@ -153,6 +153,11 @@ impl Chain {
             Member::Loaded(plugin) => Some(plugin),
             Member::Refusing { .. } => None,
         })
+    }
+
+    /// Whether anybody has a part in a hook.
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        self.taking_part(hook).next().is_some()
     }
 
     /// The members that have a part in a hook, in the order of the way in.

@@ -30,6 +30,9 @@ async fn every_example_of_the_manual_loads_and_its_hooks_run() {
         }
         let message = set.on_message(&ctx(), "a message about ORD1234".into()).await.unwrap();
         let (_, prompt) = set.on_prompt(&ctx(), draft(&[(Role::User, "hi")])).await.unwrap();
+        let segments = vec![RenderedSegment { origin: SegmentOrigin::User, text: "hi".into() }];
+        let (_, rendered) = set.on_rendered(&ctx(), segments).await.unwrap();
+        assert_eq!(rendered, vec![], "{example}");
         let (_, chunks) = set.stream(&ctx()).whole("a reply".into()).await.unwrap();
         let response = set.on_response(&ctx(), "a reply, 123-45-6789".into()).await.unwrap().marks;
 

@@ -6,6 +6,7 @@ mod hostile;
 mod manual;
 
 mod reload;
+mod rendered;
 mod response;
 mod stream;
 
