@@ -143,7 +143,8 @@ async fn submit(
     task: Task,
     marks: &mut Vec<Mark>,
 ) -> Result<Generation, ChatError> {
-    let prompt = render(plugins, context, place.model(), messages, task.params.max_tokens, marks).await?;
+    let model = place.model().clone();
+    let prompt = render(plugins, context, &model, messages, task.params.max_tokens, marks).await?;
     let submitted = tokio::task::spawn_blocking(move || place.submit(prompt, task));
     Ok(submitted.await.map_err(|_| ChatError::Panicked)??)
 }

@@ -13,6 +13,7 @@ mod live;
 mod prompt;
 mod render;
 mod request;
+mod title;
 mod turn;
 
 use std::sync::Arc;
@@ -192,7 +193,12 @@ impl Chat {
                 let reply = answer::release(&plugins, &context, reply, &mut marks).await?;
                 let message = self.parse_text(&message)?.into_string();
                 let turn = self.new_turn(message, turn::without_doubles(marks));
-                Ok(self.store.begin_answered_turn(user.id, conversation, turn, reply).await?)
+                let turn = self.store.begin_answered_turn(user.id, conversation, turn, reply).await?;
+                let (chat, user) = (self.clone(), user.id);
+                tokio::spawn(async move {
+                    title::name(&chat, &plugins, &context, user, conversation).await;
+                });
+                Ok(turn)
             }
         }
     }

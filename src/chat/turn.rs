@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::attempts::Attempts;
 use super::checkpoints::{Checkpoints, Deleted};
 use super::render::render;
-use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
+use super::{Chat, ChatError, LiveWriter, host_mark, prompt, title};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
 use crate::engine::{Event, Generation, Place, Task};
 use crate::plugins::{Context, Denied, Draft, PluginSet, ResponseAction, Retry};
@@ -29,7 +29,7 @@ pub(super) struct ReplyTask {
 }
 
 impl ReplyTask {
-    /// Writes the reply, commits it, then announces its end.
+    /// Writes the reply, commits it, then announces its end; after that the conversation may get a name.
     pub(super) async fn run(self, place: Place, writer: LiveWriter) {
         let mut marks = self.reply.marks.clone();
         let written = self.write(place, &mut marks, &writer).await;
@@ -40,6 +40,9 @@ impl ReplyTask {
             writer.push(&outcome.content);
         }
         writer.close(outcome.error);
+        // Nobody waits for a name.
+        let conversation = self.reply.conversation_id;
+        title::name(&self.chat, &self.plugins, &self.context, self.user, conversation).await;
     }
 
     /// History, draft, model, `on_response`; from the model on once more for each time that a plugin wants another reply. A new

@@ -43,6 +43,8 @@ hooks! {
     OnChunk = "on_chunk" ("ctx", "text");
     /// The reply is complete, before it is stored as finished: `()`, a new text or, with `hold: "reply"`, `retry(hint)`.
     OnResponse = "on_response" ("ctx", "text");
+    /// A conversation gets its name, after its first exchange: `()` or a title. The first plugin that has one names it.
+    OnTitle = "on_title" ("ctx", "messages");
 }
 
 impl Hook {
@@ -66,7 +68,7 @@ pub enum RequestSource {
 pub struct Context {
     /// Where the request came from: `ctx.source`, "web" or "api".
     pub source: RequestSource,
-    /// What is being made: `ctx.kind`, "chat" for a reply in a conversation.
+    /// What is being made: `ctx.kind`, "chat" for a reply, "title" for a conversation's name.
     pub kind: &'static str,
     /// The person's account name: `ctx.user`.
     pub user: String,

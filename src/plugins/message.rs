@@ -12,6 +12,9 @@ use super::set::{Chain, Passed, PluginSet, Step};
 use super::value::type_name;
 use crate::domain::Mark;
 
+/// How the name of a command's function begins.
+pub(super) const COMMAND: &str = "command_";
+
 /// Longest reason of a refusal, in characters; the rest is cut.
 const MAX_REASON_CHARS: usize = 500;
 
@@ -111,9 +114,6 @@ impl Chain {
         Some(Call { plugin: plugin.clone(), function, args: args.trim().to_owned() })
     }
 }
-
-/// How the name of a command's function begins.
-pub(super) const COMMAND: &str = "command_";
 
 fn step(returned: Dynamic) -> Result<Step<String>, String> {
     if returned.is_unit() {

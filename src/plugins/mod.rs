@@ -17,6 +17,7 @@ mod rendered;
 mod response;
 mod set;
 mod stream;
+mod title;
 mod window;
 
 mod folder;

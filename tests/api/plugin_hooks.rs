@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::program::{Program, content, one};
-use crate::support::{ECHO, Home, Person, TestApp};
+use crate::support::{ECHO, Home, PATIENCE, Person, TestApp};
 
 /// A server with one plugin, a person and a program.
 async fn start(id: &str, plugin: &str) -> (TestApp, Person, Program) {
@@ -133,4 +133,31 @@ async fn a_plugin_cannot_forge_a_part_of_the_template() {
         whole["marks"].to_string().contains(complaint)
             && whole["marks"].to_string().contains("forger.rhai:1")
     );
+}
+
+#[tokio::test]
+async fn a_plugin_names_a_conversation_after_its_first_exchange() {
+    let plugin = r#"fn on_message(ctx, text) { if text == "ping" { reply("pong") } }
+        fn on_title(ctx, messages) {
+            ctx.kind + " of\n" + messages[0].content + " and " + messages[1].content
+        }"#;
+    let (_app, ada, _program) = start("namer", plugin).await;
+    let title = |conversation: String, title: &'static str| {
+        let ada = &ada;
+        async move {
+            let heading = format!("id=\"chat-title\">{title}</h1>");
+            // It is given after the end of the reply, when nobody waits any more.
+            let named = async { while !ada.page(&format!("/c/{conversation}")).await.contains(&heading) {} };
+            tokio::time::timeout(PATIENCE, named).await.expect("the plugin's title");
+        }
+    };
+
+    let asked = ada.new_conversation().await;
+    ada.ask(&asked, "hello").await;
+    title(asked.clone(), "title of hello and hello").await;
+    ada.ask(&asked, "more").await;
+    title(asked, "title of hello and hello").await;
+    let answered = ada.new_conversation().await;
+    ada.try_send(&answered, "ping").await;
+    title(answered, "title of ping and pong").await;
 }

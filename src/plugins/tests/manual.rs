@@ -34,6 +34,9 @@ async fn every_example_of_the_manual_loads_and_its_hooks_run() {
         let (_, rendered) = set.on_rendered(&ctx(), segments).await.unwrap();
         assert_eq!(rendered, vec![], "{example}");
         let (_, chunks) = set.stream(&ctx()).whole("a reply".into()).await.unwrap();
+        let exchange = vec![said(Role::User, "hi"), said(Role::Assistant, "Hello.")];
+        let (_, titled) = set.on_title(&ctx(), exchange).await.unwrap();
+        assert_eq!(titled, vec![], "{example}");
         let response = set.on_response(&ctx(), "a reply, 123-45-6789".into()).await.unwrap().marks;
 
         assert_eq!((message.marks, prompt, chunks, response), (vec![], vec![], vec![], vec![]), "{example}");

@@ -9,6 +9,7 @@ mod reload;
 mod rendered;
 mod response;
 mod stream;
+mod title;
 
 use std::fs;
 use std::sync::Arc;
