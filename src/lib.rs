@@ -40,8 +40,9 @@
 //! 2. [`chat::Chat::send`] reserves a place ([`engine::Engine::reserve`]), asks `on_message`
 //!    ([`plugins::PluginSet`]), opens the live reply and writes both messages in one transaction
 //!    ([`store::Store::begin_turn`]). The answer is two bubbles; the second one connects to its event stream.
-//! 3. A task writes the reply: history, `on_prompt`, chat template ([`engine::Model::prepare`]), queue. Each piece
-//!    goes to a `watch` channel that holds the whole text ([`chat::Live`]), and to the store at each checkpoint.
+//! 3. A task writes the reply: history, `on_prompt`, chat template ([`engine::Model::prepare`]), `on_rendered`, queue. Each
+//!    piece goes through `on_chunk` ([`plugins::ReplyStream`]) to a `watch` channel that holds the whole text
+//!    ([`chat::Live`]), and to the store at each checkpoint.
 //! 4. `on_response`, then [`store::Store::finish`], then the channel is closed.
 //! 5. `GET …/events` shows the channel from `Last-Event-ID` on ([`chat::Follower`]); at `done` the bubble asks for
 //!    itself as it stands in the database.

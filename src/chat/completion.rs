@@ -7,62 +7,19 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::turn::{left_out, told_to_stop, without_doubles};
-use super::{Chat, ChatError, prompt};
-use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, SamplingParams, Usage, User};
-use crate::engine::{
-    EngineError, Event, Finished, Generation, Grammar, Model, Place, Task, Timings, TokenLogprob,
+use super::attempts::Attempts;
+use super::render::render;
+use super::request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
+use super::turn::{told_to_stop, without_doubles};
+use super::{Chat, ChatError, answer, prompt};
+use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, Usage, User, UserId};
+use crate::engine::{EngineError, Event, Finished, Generation, Model, Place, Task, Timings};
+use crate::plugins::{
+    Context, Denied, Draft, MessageAction, PluginSet, ReplyStream, RequestSource, ResponseAction, Retry,
 };
-use crate::plugins::{Context, Draft, MessageAction, PluginSet, RequestSource};
 
 /// The bias that bans a token.
 const BAN: f32 = -100.0;
-
-/// What a program asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CompletionRequest {
-    /// The conversation, oldest first; not empty. A last message of the assistant's is continued.
-    pub messages: Vec<PromptMessage>,
-    /// How the reply is sampled and when it ends.
-    pub params: SamplingParams,
-    /// Goes on to `max_tokens` where the model would end: for measurements.
-    pub ignore_eos: bool,
-    /// What the reply must look like.
-    pub grammar: Option<Grammar>,
-    /// Whether each token comes with its probability, and with those of how many others.
-    pub logprobs: Option<u32>,
-}
-
-/// One step of a completion.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CompletionEvent {
-    /// The next piece of the reply.
-    Piece(Piece),
-    /// The reply is whole; nothing follows.
-    End(CompletionEnd),
-}
-
-/// A piece of a reply.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Piece {
-    /// Its text.
-    pub text: String,
-    /// How likely its tokens were, where that was asked for.
-    pub logprobs: Vec<TokenLogprob>,
-}
-
-/// How a completion ended and what it cost.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CompletionEnd {
-    /// Why it ended.
-    pub reason: FinishReason,
-    /// Tokens in and out; none where a plugin answered.
-    pub usage: Usage,
-    /// Where the time went.
-    pub timings: Timings,
-    /// What the reader should know: a plugin that was skipped, turns that were left out.
-    pub marks: Vec<Mark>,
-}
 
 /// A reply on its way to a program. Dropping it cancels it.
 #[must_use = "dropping a completion cancels it"]
@@ -72,14 +29,31 @@ pub struct Completion {
     plugins: Arc<PluginSet>,
     context: Context,
     marks: Vec<Mark>,
+    /// The way through `on_chunk`.
+    stream: ReplyStream,
+    /// A plugin ended the reply.
+    stopped: bool,
+    /// What was asked, where a plugin may want another reply.
+    asked: Option<Asked>,
+    attempts: Attempts,
     stopping: watch::Receiver<bool>,
     /// What passed through without a plugin that holds the reply; `on_response` sees it at the end.
     passed: String,
     ready: VecDeque<CompletionEvent>,
 }
 
+/// All that a new attempt takes.
+struct Asked {
+    chat: Chat,
+    user: UserId,
+    messages: Vec<PromptMessage>,
+    task: Task,
+}
+
 enum Source {
     Model(Generation),
+    /// The model has ended, and so did it.
+    Ended(Finished),
     Plugin(String),
 }
 
@@ -101,7 +75,7 @@ impl Chat {
             model: model.name.clone(),
         };
         let plugins = self.plugins.current().await;
-        if logprobs.is_some() && plugins.holds_reply() {
+        if logprobs.is_some() && plugins.filters_reply() {
             // They would tell what a plugin takes out.
             return Err(Invalid(
                 "A plugin checks every reply before it is sent, so logprobs cannot be told.".into(),
@@ -109,18 +83,19 @@ impl Chat {
             .into());
         }
         let mut marks = Vec::new();
-        let mut answer = None;
+        let mut answered = None;
+        let mut asked = None;
         if let Some(last) = messages.iter_mut().rfind(|message| message.role == Role::User) {
             let text = std::mem::take(&mut last.content);
             let outcome = plugins.on_message(&context, text).await.map_err(ChatError::Denied)?;
             marks = outcome.marks;
             match outcome.action {
                 MessageAction::Continue(text) => last.content = text,
-                MessageAction::Reply { reply, .. } => answer = Some(reply),
+                MessageAction::Reply { reply, .. } => answered = Some(reply),
             }
         }
-        let source = match answer {
-            Some(reply) => Source::Plugin(reply),
+        let source = match answered {
+            Some(reply) => Source::Plugin(answer::release(&plugins, &context, reply, &mut marks).await?),
             None => {
                 if !messages.iter().any(|message| message.role == Role::System) {
                     messages.splice(0..0, prompt::system(&self.config));
@@ -133,14 +108,22 @@ impl Chat {
                     let bans = model.end_tokens().iter().map(|token| (token.to_string(), BAN));
                     params.logit_bias.extend(bans);
                 }
-                let keep_reply = !plugins.holds_reply();
+                let keep_reply = !plugins.filters_reply();
                 let task = Task { grammar, logprobs, keep_reply, ..params.into() };
-                Source::Model(submit(place, messages, task, &mut marks).await?)
+                if plugins.holds_reply() {
+                    let (messages, task) = (messages.clone(), task.clone());
+                    asked = Some(Asked { chat: self.clone(), user: user.id, messages, task });
+                }
+                Source::Model(submit(&plugins, &context, place, messages, task, &mut marks).await?)
             }
         };
         Ok(Completion {
             source,
             model,
+            stream: plugins.stream(&context),
+            stopped: false,
+            asked,
+            attempts: Attempts::new(plugins.max_retries()),
             plugins,
             context,
             marks,
@@ -151,21 +134,19 @@ impl Chat {
     }
 }
 
-/// The chat template, then the queue.
+/// The chat template, `on_rendered`, then the queue.
 async fn submit(
+    plugins: &PluginSet,
+    context: &Context,
     place: Place,
     messages: Vec<PromptMessage>,
     task: Task,
     marks: &mut Vec<Mark>,
 ) -> Result<Generation, ChatError> {
-    let submitted = tokio::task::spawn_blocking(move || {
-        let prompt = place.model().prepare(&messages, task.params.max_tokens)?;
-        let left_out = prompt.left_out;
-        Ok::<_, EngineError>((place.submit(prompt, task)?, left_out))
-    });
-    let (generation, messages) = submitted.await.map_err(|_| ChatError::Panicked)??;
-    marks.extend((messages > 0).then(|| left_out(messages)));
-    Ok(generation)
+    let model = place.model().clone();
+    let prompt = render(plugins, context, &model, messages, task.params.max_tokens, marks).await?;
+    let submitted = tokio::task::spawn_blocking(move || place.submit(prompt, task));
+    Ok(submitted.await.map_err(|_| ChatError::Panicked)??)
 }
 
 impl Completion {
@@ -196,7 +177,9 @@ impl Completion {
             }
             Step::End(finished) => {
                 let text = std::mem::take(&mut self.passed);
-                self.release(text).await?;
+                if let ResponseAction::Retry(retry) = self.release(text).await? {
+                    self.again(retry).await?; // Plugins that do not hold the reply cannot ask for that.
+                }
                 Ok(CompletionEvent::End(self.end(&finished)))
             }
         }
@@ -211,6 +194,20 @@ impl Completion {
     }
 
     async fn collect(&mut self) -> Result<(Piece, CompletionEnd), ChatError> {
+        loop {
+            let (mut said, finished) = self.attempt().await?;
+            match self.release(said.text).await? {
+                ResponseAction::Keep(text) => {
+                    said.text = text;
+                    return Ok((said, self.end(&finished)));
+                }
+                ResponseAction::Retry(retry) => self.again(retry).await?,
+            }
+        }
+    }
+
+    /// The reply as it leaves `on_chunk`.
+    async fn attempt(&mut self) -> Result<(Piece, Finished), ChatError> {
         let mut said = Piece::default();
         loop {
             match self.step().await? {
@@ -218,18 +215,32 @@ impl Completion {
                     said.text.push_str(&piece.text);
                     said.logprobs.extend(piece.logprobs);
                 }
-                Step::End(finished) => {
-                    said.text = self.release(said.text).await?;
-                    return Ok((said, self.end(&finished)));
-                }
+                Step::End(finished) => return Ok((said, finished)),
             }
         }
+    }
+
+    /// Begins another reply, in a new place in the queue.
+    async fn again(&mut self, retry: Retry) -> Result<(), ChatError> {
+        let Some(asked) = &mut self.asked else {
+            let reason = "it wants another reply, but this one is out".into();
+            return Err(ChatError::Denied(Denied { plugin: retry.plugin, reason }));
+        };
+        self.attempts.again(retry, &mut asked.messages).map_err(ChatError::Denied)?;
+        let place = asked.chat.engine.reserve(asked.user)?;
+        let (messages, task) = (asked.messages.clone(), asked.task.clone());
+        let (plugins, context) = (&self.plugins, &self.context);
+        self.source = Source::Model(submit(plugins, context, place, messages, task, &mut self.marks).await?);
+        self.stream = self.plugins.stream(&self.context);
+        self.stopped = false;
+        Ok(())
     }
 
     /// The next text or the end, whoever it comes from.
     async fn step(&mut self) -> Result<Step, ChatError> {
         let generation = match &mut self.source {
             Source::Model(generation) => generation,
+            Source::Ended(finished) => return Ok(Step::End(finished.clone())),
             Source::Plugin(reply) if reply.is_empty() => return Ok(Step::End(answered())),
             Source::Plugin(reply) => {
                 let text = std::mem::take(reply);
@@ -243,26 +254,47 @@ impl Completion {
             };
             match event {
                 Event::Queued { .. } | Event::Prefill { .. } => {}
-                Event::Text { text, logprobs } => return Ok(Step::Piece(Piece { text, logprobs })),
+                Event::Text { .. } if self.stopped => {}
+                Event::Text { text, logprobs } => {
+                    let released = self.stream.push(text).await.map_err(ChatError::Denied)?;
+                    if released.stop {
+                        self.stopped = true;
+                        generation.cancel();
+                    }
+                    if !released.text.is_empty() || !logprobs.is_empty() {
+                        return Ok(Step::Piece(Piece { text: released.text, logprobs }));
+                    }
+                }
                 // Whoever asked cannot cancel without dropping this, so the engine was shut down.
-                Event::Finished(finished) if finished.reason == FinishReason::Cancelled => {
+                Event::Finished(finished) if finished.reason == FinishReason::Cancelled && !self.stopped => {
                     return Err(EngineError::Stopping.into());
                 }
-                Event::Finished(finished) => return Ok(Step::End(finished)),
+                Event::Finished(mut finished) => {
+                    if self.stopped {
+                        finished.reason = FinishReason::Stop;
+                    }
+                    finished.usage = self.attempts.spent(finished.usage);
+                    let text = self.stream.finish().await.map_err(ChatError::Denied)?;
+                    self.marks.extend(self.stream.marks());
+                    if text.is_empty() {
+                        return Ok(Step::End(finished));
+                    }
+                    self.source = Source::Ended(finished);
+                    return Ok(Step::Piece(Piece { text, logprobs: Vec::new() }));
+                }
                 Event::Failed(sentence) => return Err(EngineError::Failed(sentence).into()),
             }
         }
     }
 
     /// Lets the plugins see the reply.
-    async fn release(&mut self, text: String) -> Result<String, ChatError> {
-        if text.is_empty() {
-            return Ok(text);
+    async fn release(&mut self, text: String) -> Result<ResponseAction, ChatError> {
+        if text.is_empty() || matches!(self.source, Source::Plugin(_)) {
+            return Ok(ResponseAction::Keep(text)); // They saw a plugin's own answer before it came here.
         }
-        let released = self.plugins.on_response(&self.context, text).await;
-        let (text, marks) = released.map_err(ChatError::Denied)?;
-        self.marks.extend(marks);
-        Ok(text)
+        let outcome = self.plugins.on_response(&self.context, text).await.map_err(ChatError::Denied)?;
+        self.marks.extend(outcome.marks);
+        Ok(outcome.action)
     }
 
     fn end(&mut self, finished: &Finished) -> CompletionEnd {

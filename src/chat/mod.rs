@@ -3,12 +3,17 @@
 //! Invariants: no Rocket here; a place in the queue comes before anything is written; a reply runs in a task of
 //! the server's and never in a connection; what a holding plugin has not released is neither live nor stored.
 
+mod answer;
+mod attempts;
 mod checkpoints;
 mod completion;
 mod error;
 mod follow;
 mod live;
 mod prompt;
+mod render;
+mod request;
+mod title;
 mod turn;
 
 use std::sync::Arc;
@@ -16,10 +21,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use completion::{Completion, CompletionEnd, CompletionEvent, CompletionRequest, Piece};
+pub use completion::Completion;
 pub use error::ChatError;
 pub use follow::{Follower, ReplyEvent};
 pub use live::{Live, LiveReply, LiveWriter};
+pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 
 use self::turn::ReplyTask;
 use crate::config::ChatConfig;
@@ -183,10 +189,16 @@ impl Chat {
                 Ok(turn)
             }
             MessageAction::Reply { message, reply } => {
-                let (reply, marks) = plugins.on_response(&context, reply).await.map_err(ChatError::Denied)?;
+                let mut marks = outcome.marks;
+                let reply = answer::release(&plugins, &context, reply, &mut marks).await?;
                 let message = self.parse_text(&message)?.into_string();
-                let turn = self.new_turn(message, outcome.marks.into_iter().chain(marks).collect());
-                Ok(self.store.begin_answered_turn(user.id, conversation, turn, reply).await?)
+                let turn = self.new_turn(message, turn::without_doubles(marks));
+                let turn = self.store.begin_answered_turn(user.id, conversation, turn, reply).await?;
+                let (chat, user) = (self.clone(), user.id);
+                tokio::spawn(async move {
+                    title::name(&chat, &plugins, &context, user, conversation).await;
+                });
+                Ok(turn)
             }
         }
     }

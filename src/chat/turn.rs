@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::attempts::Attempts;
 use super::checkpoints::{Checkpoints, Deleted};
-use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
+use super::render::render;
+use super::{Chat, ChatError, LiveWriter, host_mark, prompt, title};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
-use crate::engine::{Event, Generation, Place, Prompt, Task};
-use crate::plugins::{Context, Draft, PluginSet};
+use crate::engine::{Event, Generation, Place, Task};
+use crate::plugins::{Context, Denied, Draft, PluginSet, ResponseAction, Retry};
 use crate::store::Outcome;
 
 /// How long to wait before the end of a reply is offered to a failing database again.
@@ -27,26 +29,53 @@ pub(super) struct ReplyTask {
 }
 
 impl ReplyTask {
-    /// Writes the reply, commits it, then announces its end.
+    /// Writes the reply, commits it, then announces its end; after that the conversation may get a name.
     pub(super) async fn run(self, place: Place, writer: LiveWriter) {
         let mut marks = self.reply.marks.clone();
-        let outcome = match self.prepare(&mut marks).await {
-            Ok((prompt, params)) => match place.submit(prompt, self.task(params)) {
-                Ok(generation) => self.release(self.collect(generation, marks, &writer).await).await,
-                Err(error) => failed(error.to_string(), marks),
-            },
-            Err(error) => failed(error.to_string(), marks),
-        };
-        let outcome = Outcome { marks: without_doubles(outcome.marks), ..outcome };
+        let written = self.write(place, &mut marks, &writer).await;
+        let outcome = written.unwrap_or_else(|error| failed(error.to_string(), Vec::new()));
+        let outcome = Outcome { marks: without_doubles(marks), ..outcome };
         self.commit(&outcome, &writer).await;
         if self.plugins.holds_reply() {
             writer.push(&outcome.content);
         }
         writer.close(outcome.error);
+        // Nobody waits for a name.
+        let conversation = self.reply.conversation_id;
+        title::name(&self.chat, &self.plugins, &self.context, self.user, conversation).await;
     }
 
-    /// History, then `on_prompt`, then the chat template, with the oldest turns left out until it fits.
-    async fn prepare(&self, marks: &mut Vec<Mark>) -> Result<(Prompt, SamplingParams), ChatError> {
+    /// History, draft, model, `on_response`; from the model on once more for each time that a plugin wants another reply. A new
+    /// attempt takes a new place in the queue.
+    async fn write(
+        &self,
+        mut place: Place,
+        marks: &mut Vec<Mark>,
+        writer: &LiveWriter,
+    ) -> Result<Outcome, ChatError> {
+        let mut draft = self.draft(marks).await?;
+        let mut attempts = Attempts::new(self.plugins.max_retries());
+        let mut held = "Writing. A plugin checks the reply before it is shown.".to_owned();
+        loop {
+            let (messages, max_tokens) = (draft.messages.clone(), draft.params.max_tokens);
+            let model = place.model().clone();
+            let prompt = render(&self.plugins, &self.context, &model, messages, max_tokens, marks).await?;
+            let generation = place.submit(prompt, self.task(draft.params.clone()))?;
+            let mut outcome =
+                self.collect(generation, marks, writer, &held).await.map_err(ChatError::Denied)?;
+            outcome.usage = outcome.usage.map(|usage| attempts.spent(usage));
+            let retry = match self.release(outcome, marks).await.map_err(ChatError::Denied)? {
+                Released::Over(outcome) => return Ok(outcome),
+                Released::Again(retry) => retry,
+            };
+            held = attempts.again(retry, &mut draft.messages).map_err(ChatError::Denied)?;
+            writer.wait_for(held.clone());
+            place = self.chat.engine.reserve(self.user)?;
+        }
+    }
+
+    /// The history as `on_prompt` leaves it.
+    async fn draft(&self, marks: &mut Vec<Mark>) -> Result<Draft, ChatError> {
         let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
         let draft = Draft {
             messages: prompt::messages(&self.chat.config, branch, self.reply.id),
@@ -55,30 +84,33 @@ impl ReplyTask {
         let (draft, skipped) =
             self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
         marks.extend(skipped);
-        let model = self.chat.engine.model()?;
-        let Draft { messages, params } = draft;
-        let max_tokens = params.max_tokens;
-        let prompt = tokio::task::spawn_blocking(move || model.prepare(&messages, max_tokens))
-            .await
-            .map_err(|_| ChatError::Panicked)??;
-        marks.extend((prompt.left_out > 0).then(|| left_out(prompt.left_out)));
-        Ok((prompt, params))
+        Ok(draft)
     }
 
     /// A reply that a plugin may still change is kept nowhere before it did.
     fn task(&self, params: SamplingParams) -> Task {
         Task {
             conversation: Some(self.reply.conversation_id),
-            keep_reply: !self.plugins.holds_reply(),
+            keep_reply: !self.plugins.filters_reply(),
             ..Task::from(params)
         }
     }
 
-    /// Follows the engine to the end of the reply. Unless a plugin holds it, text is published as it comes and
-    /// stored at every checkpoint.
-    async fn collect(&self, mut generation: Generation, marks: Vec<Mark>, writer: &LiveWriter) -> Outcome {
+    /// Follows the engine to the end of the reply, through `on_chunk`. Unless a plugin holds it, text is published as it
+    /// comes and stored at every checkpoint. What `on_chunk` keeps back when the reply breaks off is dropped: it may be the
+    /// beginning of what a plugin would remove. Readers of a reply that is held are told `held`.
+    async fn collect(
+        &self,
+        mut generation: Generation,
+        marks: &mut Vec<Mark>,
+        writer: &LiveWriter,
+        held: &str,
+    ) -> Result<Outcome, Denied> {
         let hold = self.plugins.holds_reply();
-        let mut outcome = unfinished(marks);
+        let held = hold.then_some(held);
+        let mut stream = self.plugins.stream(&self.context);
+        let mut stopped = false;
+        let mut outcome = unfinished(Vec::new());
         let mut stopping = self.chat.stopping.subscribe();
         let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
         loop {
@@ -88,61 +120,78 @@ impl ReplyTask {
                     Event::Prefill { done, total } => {
                         writer.wait_for(format!("Reading the prompt: {} %.", 100 * done / total.max(1)));
                     }
+                    Event::Text { .. } if stopped => {}
                     Event::Text { text, .. } => {
-                        outcome.content.push_str(&text);
-                        if hold {
-                            writer.wait_for("Writing. A plugin checks the reply before it is shown.".into());
-                        } else {
-                            writer.push(&text);
-                        }
+                        let released = stream.push(text).await?;
+                        show(writer, &released.text, held);
+                        outcome.content.push_str(&released.text);
                         checkpoints.changed();
+                        if released.stop {
+                            stopped = true;
+                            generation.cancel();
+                        }
                     }
-                    Event::Finished(end) => {
-                        outcome.status = match end.reason {
-                            FinishReason::Cancelled => MessageStatus::Stopped,
-                            _ => MessageStatus::Complete,
-                        };
+                    Event::Finished(mut end) => {
+                        if stopped {
+                            end.reason = FinishReason::Stop;
+                        }
+                        if end.reason == FinishReason::Cancelled {
+                            outcome.status = MessageStatus::Stopped;
+                            stream.break_off();
+                        } else {
+                            outcome.status = MessageStatus::Complete;
+                            let rest = stream.finish().await?;
+                            show(writer, &rest, held);
+                            outcome.content.push_str(&rest);
+                        }
+                        marks.extend(stream.marks());
                         outcome.finish_reason = Some(end.reason);
                         outcome.usage = Some(end.usage);
                         outcome.seed = Some(end.seed);
-                        outcome.token_ids = end.token_ids;
-                        return outcome;
+                        outcome.token_ids = end.token_ids.filter(|_| !stream.altered());
+                        return Ok(outcome);
                     }
                     Event::Failed(sentence) => {
                         outcome.status = MessageStatus::Failed;
                         outcome.error = Some(sentence);
-                        return outcome;
+                        marks.extend(stream.marks());
+                        return Ok(outcome);
                     }
                 },
                 () = writer.stopped() => generation.cancel(),
                 Deleted = checkpoints.keep(if hold { "" } else { &outcome.content }) => generation.cancel(),
                 () = told_to_stop(&mut stopping) => {
                     outcome.status = MessageStatus::Interrupted;
-                    return outcome;
+                    marks.extend(stream.marks());
+                    return Ok(outcome);
                 }
             }
         }
     }
 
     /// Lets the plugins see the reply. What they refuse is not kept, nor is a held reply that they did not see.
-    async fn release(&self, mut outcome: Outcome) -> Outcome {
-        if outcome.status == MessageStatus::Interrupted {
-            if self.plugins.holds_reply() {
-                outcome.content.clear();
-            }
-            return outcome;
+    async fn release(&self, mut outcome: Outcome, marks: &mut Vec<Mark>) -> Result<Released, Denied> {
+        if outcome.status == MessageStatus::Interrupted && self.plugins.holds_reply() {
+            outcome.content.clear();
         }
-        if outcome.content.is_empty() {
-            return outcome; // It failed or was stopped before the first word.
+        if outcome.status == MessageStatus::Interrupted || outcome.content.is_empty() {
+            return Ok(Released::Over(outcome)); // Or it failed or was stopped before the first word.
         }
-        match self.plugins.on_response(&self.context, outcome.content.clone()).await {
-            Ok((text, marks)) => {
+        let response = self.plugins.on_response(&self.context, outcome.content.clone()).await?;
+        marks.extend(response.marks);
+        match response.action {
+            ResponseAction::Keep(text) => {
                 outcome.token_ids = outcome.token_ids.filter(|_| text == outcome.content);
                 outcome.content = text;
-                outcome.marks.extend(marks);
-                outcome
+                Ok(Released::Over(outcome))
             }
-            Err(denied) => failed(denied.to_string(), outcome.marks),
+            ResponseAction::Retry(retry) if outcome.status == MessageStatus::Complete => {
+                Ok(Released::Again(retry))
+            }
+            ResponseAction::Retry(retry) => {
+                let reason = "it wants another reply, but this one was broken off".into();
+                Err(Denied { plugin: retry.plugin, reason })
+            }
         }
     }
 
@@ -157,6 +206,12 @@ impl ReplyTask {
             sleep(STORE_AGAIN_AFTER).await;
         }
     }
+}
+
+/// What the plugins make of a reply.
+enum Released {
+    Over(Outcome),
+    Again(Retry),
 }
 
 /// A plugin that is skipped by every hook says so once.
@@ -192,6 +247,15 @@ fn unfinished(marks: Vec<Mark>) -> Outcome {
         usage: None,
         seed: None,
         token_ids: None,
+    }
+}
+
+/// Publishes a piece, or what to say where a plugin holds the reply.
+fn show(writer: &LiveWriter, text: &str, held: Option<&str>) {
+    if let Some(held) = held {
+        writer.wait_for(held.to_owned());
+    } else if !text.is_empty() {
+        writer.push(text);
     }
 }
 

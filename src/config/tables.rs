@@ -288,6 +288,8 @@ pub struct PluginsConfig {
     pub max_file_bytes: u64,
     /// Failures in a row after which a plugin is no longer called.
     pub breaker_failures: u32,
+    /// Times that a plugin may have one reply written anew.
+    pub max_retries: u32,
     /// Settings of each plugin.
     pub settings: PluginSettings,
 }
@@ -306,6 +308,7 @@ impl Default for PluginsConfig {
             max_memory_bytes: 32 << 20,
             max_file_bytes: 256 << 10,
             breaker_failures: 3,
+            max_retries: 2,
             settings: PluginSettings::new(),
         }
     }
@@ -321,6 +324,7 @@ impl PluginsConfig {
         within("max_map_len", self.max_map_len, 100, 1_000_000)?;
         within("max_memory_bytes", self.max_memory_bytes, 1 << 20, 1 << 30)?;
         within("max_file_bytes", self.max_file_bytes, 1 << 10, 16 << 20)?;
-        within("breaker_failures", self.breaker_failures, 1, 1_000)
+        within("breaker_failures", self.breaker_failures, 1, 1_000)?;
+        within("max_retries", self.max_retries, 0, 10)
     }
 }

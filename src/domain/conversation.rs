@@ -54,6 +54,16 @@ impl Title {
         Self(format!("{}…", head[..cut].trim_end()))
     }
 
+    /// A title that somebody made who knows no limit, on one line and cut to `max_chars`; none without a visible character.
+    pub fn shortened(text: &str, max_chars: usize) -> Option<Self> {
+        let line = one_line(text);
+        if line.chars().count() <= max_chars {
+            return (!line.is_empty()).then_some(Self(line));
+        }
+        let head: String = line.chars().take(max_chars.saturating_sub(1)).collect();
+        Some(Self(format!("{}…", head.trim_end())))
+    }
+
     /// A title read back from the store.
     pub fn stored(text: String) -> Self {
         Self(text)
@@ -95,6 +105,15 @@ mod tests {
             Title::from_first_words("How do I\n\nkeep a sourdough starter alive over a long holiday?", 80);
 
         assert_eq!(title.as_str(), "How do I keep a sourdough starter alive over a…");
+    }
+
+    #[test]
+    fn a_made_title_has_one_line_and_is_cut_to_the_limit() {
+        let shortened = |text| Title::shortened(text, 10).map(|title| title.to_string());
+
+        assert_eq!(shortened(" On\n\nbread ").as_deref(), Some("On bread"));
+        assert_eq!(shortened("On bread and butter").as_deref(), Some("On bread…"));
+        assert_eq!(shortened(" \n "), None);
     }
 
     #[test]

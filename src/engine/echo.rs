@@ -1,6 +1,7 @@
 //! A scripted model: no weights, the same queue and the same rules above it.
 //!
-//! It answers with the last message of the person, word by word. A message that is a JSON object with `pieces` is a script:
+//! It answers with the last that was said to it, word by word: what the person wrote, or what a plugin or the operator put
+//! behind it. A message that is a JSON object with `pieces` is a script:
 //! `{"pieces": ["a", [240, 159], "\n"], "delay_ms": 20, "repeat": 3, "fail": "sentence"}`.
 
 use std::time::{Duration, Instant};
@@ -155,7 +156,8 @@ impl Backend for Echo {
 
     fn open(&mut self, request: &Request) -> Result<Playing, String> {
         let segments = request.prompt.segments.iter();
-        let message = segments.rev().find(|segment| segment.origin == Origin::User);
+        let its_own = |origin| matches!(origin, Origin::Template | Origin::Assistant);
+        let message = segments.rev().find(|segment| !its_own(segment.origin));
         let script = Script::of(message.map_or("", |segment| segment.text.as_str()))?;
         let prompt_tokens = request.prompt.token_count();
         Ok(Playing { script, due: Instant::now(), prompt_tokens, read: 0, played: 0 })

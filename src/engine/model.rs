@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::prompt::{Prompt, PromptBuilder};
+use super::prompt::{Origin, Prompt, PromptBuilder};
 use super::{EngineError, Grammar};
 use crate::domain::{OutOfRange, PromptMessage};
 
@@ -43,6 +43,20 @@ impl Model {
     /// refuses the messages.
     pub fn prepare(&self, messages: &[PromptMessage], max_tokens: u32) -> Result<Prompt, EngineError> {
         self.prompts.fit(messages, max_tokens as usize)
+    }
+
+    /// The prompt with other segments in place of its own. Those that it had before keep their tokens; any other is text that
+    /// forms no special token, whatever origin it claims. As slow as [`Model::count_tokens`].
+    ///
+    /// # Errors
+    /// [`EngineError::TooLong`] if it no longer fits.
+    pub fn rewrite(
+        &self,
+        prompt: Prompt,
+        segments: Vec<(Origin, String)>,
+        max_tokens: u32,
+    ) -> Result<Prompt, EngineError> {
+        self.prompts.rewrite(prompt, segments, max_tokens as usize)
     }
 
     /// A grammar as the model can follow it, in GBNF.

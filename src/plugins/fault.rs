@@ -39,6 +39,14 @@ impl Source {
         self.text.contains(text) || self.neighbours.iter().any(|(_, source)| source.contains(text))
     }
 
+    /// The first line of the `///` comment before a function; empty where there is none.
+    pub(super) fn about(&self, function: &str) -> String {
+        let before = self.text.split(&format!("fn {function}(")).next().unwrap_or_default();
+        let above = before.lines().rev().skip(usize::from(!before.ends_with('\n')));
+        let comment = above.map_while(|line| line.trim_start().strip_prefix("///"));
+        comment.last().unwrap_or_default().trim().to_owned()
+    }
+
     /// A fault at the first line that contains `marker`, or in the file as a whole.
     pub(super) fn fault_at(&self, marker: &str, message: impl Into<String>) -> Fault {
         let line = self.text.lines().position(|line| line.contains(marker));

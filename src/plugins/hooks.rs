@@ -29,18 +29,28 @@ macro_rules! hooks {
 }
 
 hooks! {
+    /// The user typed `/name args`: what `on_message` may return, whose plugins get it next. Only one plugin gets it.
+    Command = "command_<name>" ("ctx", "args");
     /// The user's message arrived, before it is stored: `()`, a new text, `reply(text)` or `deny(reason)`.
     OnMessage = "on_message" ("ctx", "text");
     /// The prompt is constructed, before the chat template: `()` or the changed draft.
     OnPrompt = "on_prompt" ("ctx", "draft");
-    /// The reply is complete, before it is stored as finished: `()` or a new text.
+    /// The chat template was rendered, before it becomes tokens: `()` or the changed segments. Only those of the template parse
+    /// special tokens, and they cannot be changed, only moved or left out.
+    OnRendered = "on_rendered" ("ctx", "segments");
+    /// Text leaves the model: `()`, a new text, `stop()` or `stop(text)`. With `hold: n` it also gets the last n characters
+    /// that came before, which are kept back until more has come.
+    OnChunk = "on_chunk" ("ctx", "text");
+    /// The reply is complete, before it is stored as finished: `()`, a new text or, with `hold: "reply"`, `retry(hint)`.
     OnResponse = "on_response" ("ctx", "text");
+    /// A conversation gets its name, after its first exchange: `()` or a title. The first plugin that has one names it.
+    OnTitle = "on_title" ("ctx", "messages");
 }
 
 impl Hook {
     /// The way out runs in the reverse of the priority order.
     pub(super) fn is_on_the_way_out(self) -> bool {
-        self == Self::OnResponse
+        matches!(self, Self::OnChunk | Self::OnResponse)
     }
 }
 
@@ -58,7 +68,7 @@ pub enum RequestSource {
 pub struct Context {
     /// Where the request came from: `ctx.source`, "web" or "api".
     pub source: RequestSource,
-    /// What is being made: `ctx.kind`, "chat" for a reply in a conversation.
+    /// What is being made: `ctx.kind`, "chat" for a reply, "title" for a conversation's name.
     pub kind: &'static str,
     /// The person's account name: `ctx.user`.
     pub user: String,
@@ -97,6 +107,51 @@ pub struct Draft {
     pub params: SamplingParams,
 }
 
+/// A stretch of a rendered prompt, `#{origin, text}` in a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedSegment {
+    /// Where it comes from.
+    pub origin: SegmentOrigin,
+    /// What it says.
+    pub text: String,
+}
+
+/// Where a stretch of a rendered prompt comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentOrigin {
+    /// The model's chat template.
+    Template,
+    /// A system message.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// `on_rendered` of a plugin.
+    Plugin,
+}
+
+impl SegmentOrigin {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Template, Self::System, Self::User, Self::Assistant, Self::Plugin];
+
+    /// As a script reads it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::System => "system",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Plugin => "plugin",
+        }
+    }
+
+    /// The inverse of `as_str`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == text)
+    }
+}
+
 /// What becomes of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessageAction {
@@ -109,6 +164,24 @@ pub enum MessageAction {
         /// The answer.
         reply: String,
     },
+}
+
+/// What becomes of a complete reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResponseAction {
+    /// It is kept, perhaps changed.
+    Keep(String),
+    /// It is thrown away unseen and written anew.
+    Retry(Retry),
+}
+
+/// A plugin wants a reply written anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The plugin's id.
+    pub plugin: String,
+    /// What the model should do differently; not blank.
+    pub hint: String,
 }
 
 /// A plugin refused, or one that must not be skipped failed: nothing may be written or sent on.

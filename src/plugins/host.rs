@@ -9,13 +9,17 @@ use super::fault::HostError;
 use super::natives::collect;
 use super::patterns::Patterns;
 
-/// What `on_message` may return beside a text.
+/// What a hook may return beside a text.
 #[derive(Debug, Clone)]
 pub(super) enum Verdict {
     /// Answer without the model.
     Reply(String),
     /// Refuse.
     Deny(String),
+    /// End the reply with this text.
+    Stop(String),
+    /// Write the reply anew, with this hint to the model.
+    Retry(String),
 }
 
 /// Makes the host functions known to scripts. Each line of this function is one of them.
@@ -28,6 +32,9 @@ pub(super) fn register(engine: &mut rhai::Engine) {
         .register_fn("to_string", |error: &mut HostError| error.0.clone())
         .register_fn("reply", |text: &str| Verdict::Reply(text.to_owned()))
         .register_fn("deny", |reason: &str| Verdict::Deny(reason.to_owned()))
+        .register_fn("stop", || Verdict::Stop(String::new()))
+        .register_fn("stop", |text: &str| Verdict::Stop(text.to_owned()))
+        .register_fn("retry", |hint: &str| Verdict::Retry(hint.to_owned()))
         .register_fn("log", |text: &str| budget::log(text))
         .register_fn("now", now)
         .register_fn("re_is_match", move |text: &str, pattern: &str| {

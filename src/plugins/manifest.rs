@@ -7,6 +7,9 @@ use super::value::type_name;
 
 const KEYS: &[&str] = &["name", "version", "description", "api", "priority", "fail", "hold", "settings"];
 
+/// Most characters that `hold` may keep back.
+const MOST_HELD: usize = 2_000;
+
 /// What happens to the reply when the plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnFailure {
@@ -14,6 +17,25 @@ pub(super) enum OnFailure {
     Skip,
     /// `fail: "closed"`: the request is refused.
     Refuse,
+}
+
+/// How much of a reply is kept back from its readers while it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// `hold: n`: the last n characters, for `on_chunk`.
+    Chars(usize),
+    /// `hold: "reply"`: all of it. Nothing is shown, sent or stored before `on_response` has run.
+    Reply,
+}
+
+impl Hold {
+    /// The characters that `on_chunk` keeps back.
+    pub(super) fn chars(self) -> usize {
+        match self {
+            Self::Chars(count) => count,
+            Self::Reply => 0,
+        }
+    }
 }
 
 /// The checked content of `PLUGIN`, with defaults for what it leaves out.
@@ -25,8 +47,7 @@ pub(super) struct Manifest {
     /// Lower runs first on the way in.
     pub(super) priority: i64,
     pub(super) on_failure: OnFailure,
-    /// `hold: "reply"`: nothing of a reply is shown or stored before `on_response` has run.
-    pub(super) holds_reply: bool,
+    pub(super) hold: Hold,
     pub(super) settings: Settings,
 }
 
@@ -39,7 +60,7 @@ impl Manifest {
             description: String::new(),
             priority: 100,
             on_failure: OnFailure::Skip,
-            holds_reply: false,
+            hold: Hold::Chars(0),
             settings: Settings::default(),
         }
     }
@@ -76,11 +97,10 @@ impl Manifest {
                 return Err(format!("PLUGIN.fail must be \"open\" or \"closed\", not \"{other}\""));
             }
         };
-        manifest.holds_reply = match declared.get("hold") {
-            None => false,
-            Some(hold) if hold.as_int() == Ok(0) => false,
-            Some(hold) if hold.clone().into_string().as_deref() == Ok("reply") => true,
-            Some(hold) => return Err(format!("PLUGIN.hold must be 0 or \"reply\", not {hold}")),
+        manifest.hold = match declared.get("hold") {
+            None => Hold::Chars(0),
+            Some(hold) => hold_of(hold)
+                .ok_or_else(|| format!("PLUGIN.hold must be 0 to {MOST_HELD} or \"reply\", not {hold}"))?,
         };
         if let Some(settings) = declared.get("settings") {
             let Ok(settings) = settings.as_map_ref() else {
@@ -90,6 +110,14 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+fn hold_of(declared: &Dynamic) -> Option<Hold> {
+    if declared.clone().into_string().as_deref() == Ok("reply") {
+        return Some(Hold::Reply);
+    }
+    let chars = usize::try_from(declared.as_int().ok()?).ok()?;
+    (chars <= MOST_HELD).then_some(Hold::Chars(chars))
 }
 
 fn text(declared: &Map, key: &str) -> Result<Option<String>, String> {
@@ -118,8 +146,8 @@ mod tests {
 
         assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("demo", "1.2"));
         assert_eq!(
-            (manifest.priority, manifest.on_failure, manifest.holds_reply),
-            (100, OnFailure::Skip, false)
+            (manifest.priority, manifest.on_failure, manifest.hold),
+            (100, OnFailure::Skip, Hold::Chars(0))
         );
     }
 
@@ -140,7 +168,10 @@ mod tests {
             sentence(serde_json::json!({"fail": "shut"})),
             "PLUGIN.fail must be \"open\" or \"closed\", not \"shut\""
         );
-        assert_eq!(sentence(serde_json::json!({"hold": 40})), "PLUGIN.hold must be 0 or \"reply\", not 40");
+        assert_eq!(
+            sentence(serde_json::json!({"hold": -1})),
+            "PLUGIN.hold must be 0 to 2000 or \"reply\", not -1"
+        );
         assert_eq!(sentence(serde_json::json!([])), "PLUGIN must be a map #{…}, not array");
     }
 }

@@ -12,7 +12,13 @@
 //! - No text of a conversation reaches the log, except what a script itself logs.
 
 mod hooks;
+mod message;
+mod rendered;
+mod response;
 mod set;
+mod stream;
+mod title;
+mod window;
 
 mod folder;
 mod plugin;
@@ -38,9 +44,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
+pub use hooks::{
+    Context, Denied, Draft, Hook, MessageAction, RenderedSegment, RequestSource, ResponseAction, Retry,
+    SegmentOrigin,
+};
 pub use memory::allocations;
-pub use set::{MessageOutcome, PluginSet};
+pub use message::{Command, MessageOutcome};
+pub use response::ResponseOutcome;
+pub use set::PluginSet;
+pub use stream::{Released, ReplyStream};
 
 use crate::config::PluginsConfig;
 use registry::{Entry, Registry};

@@ -8,7 +8,8 @@ use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 use super::budget::{self, Panicked};
 use super::fault::{Fault, Source};
 use super::hooks::{Context, Hook};
-use super::manifest::{Manifest, OnFailure};
+use super::manifest::{Hold, Manifest, OnFailure};
+use super::message::COMMAND;
 use super::sandbox::{self, Sandbox};
 use crate::config::PluginsConfig;
 
@@ -20,6 +21,8 @@ pub(super) struct Plugin {
     pub(super) id: String,
     pub(super) manifest: Manifest,
     pub(super) hooks: Vec<Hook>,
+    /// What may be typed after a `/`, and what each says it does.
+    pub(super) commands: Vec<(String, String)>,
     pub(super) breaker: Breaker,
     source: Source,
     ast: AST,
@@ -37,7 +40,8 @@ impl Plugin {
         let mut ast = flatten(&source, compiled.0)?;
         ast.set_source(source.file.as_str());
 
-        let hooks = hooks(&ast).map_err(|(name, why)| source.fault_at(&format!("fn {name}"), why))?;
+        let (hooks, names) =
+            hooks(&ast).map_err(|(name, why)| source.fault_at(&format!("fn {name}"), why))?;
         let mut scope = Scope::new();
         let run = budget::within(config, id, || engine.run_ast_with_scope(&mut scope, &ast));
         flatten(&source, run.0)?;
@@ -51,11 +55,21 @@ impl Plugin {
             Some(declared) => Manifest::parse(id, declared).map_err(wrong)?,
         };
         let settings = manifest.settings.resolve(id, config.settings.get(id)).map_err(wrong)?;
-        if manifest.holds_reply && !hooks.contains(&Hook::OnResponse) {
-            return Err(wrong("PLUGIN.hold is \"reply\", but there is no on_response to wait for".into()));
+        let missing = match manifest.hold {
+            Hold::Chars(0) => None,
+            Hold::Chars(_) => (!hooks.contains(&Hook::OnChunk)).then_some("on_chunk to keep text back for"),
+            Hold::Reply => (!hooks.contains(&Hook::OnResponse)).then_some("on_response to wait for"),
+        };
+        if let Some(missing) = missing {
+            return Err(wrong(format!("PLUGIN.hold is set, but there is no {missing}")));
         }
+        let commands = names.into_iter().map(|name| {
+            let about = source.about(&format!("{COMMAND}{name}"));
+            (name, about)
+        });
+        let commands = commands.collect();
         let breaker = Breaker::new(config.breaker_failures);
-        Ok(Self { id: id.to_owned(), manifest, hooks, breaker, source, ast, settings })
+        Ok(Self { id: id.to_owned(), manifest, hooks, commands, breaker, source, ast, settings })
     }
 
     /// Whether a request must be refused when this plugin cannot do its work.
@@ -73,21 +87,27 @@ impl Plugin {
         input: impl FnOnce() -> Dynamic,
         output: impl FnOnce(Dynamic) -> Result<T, String>,
     ) -> Result<T, Fault> {
+        self.call_function(sandbox, hook, hook.name(), ctx, input, output)
+    }
+
+    /// As [`Plugin::call`], for a hook of which a plugin may have more than one function.
+    pub(super) fn call_function<T>(
+        &self,
+        sandbox: &Sandbox,
+        hook: Hook,
+        function: &str,
+        ctx: &Context,
+        input: impl FnOnce() -> Dynamic,
+        output: impl FnOnce(Dynamic) -> Result<T, String>,
+    ) -> Result<T, Fault> {
         let call = || {
             let arguments = (ctx.to_script(&self.settings), input());
             let returned: Dynamic = sandbox
                 .engine
-                .call_fn_with_options(
-                    CallFnOptions::new(),
-                    &mut Scope::new(),
-                    &self.ast,
-                    hook.name(),
-                    arguments,
-                )
+                .call_fn_with_options(CallFnOptions::new(), &mut Scope::new(), &self.ast, function, arguments)
                 .map_err(|error| self.source.failed(error))?;
-            output(returned).map_err(|why| {
-                self.source.fault_at(&format!("fn {}", hook.name()), format!("{} {why}", hook.name()))
-            })
+            output(returned)
+                .map_err(|why| self.source.fault_at(&format!("fn {function}"), format!("{function} {why}")))
         };
         let (result, spent) = budget::within(&sandbox.config, &self.id, call);
         tracing::debug!(
@@ -112,26 +132,37 @@ fn panicked(source: &Source) -> Fault {
     source.fault("a host function panicked; this is a bug of the server, which goes on")
 }
 
-/// The hooks that the script defines; the error is a function's name and what is wrong with it.
-fn hooks(ast: &AST) -> Result<Vec<Hook>, (String, String)> {
+/// The hooks that the script defines, and the names of its commands; the error is a function's name and what is wrong with it.
+fn hooks(ast: &AST) -> Result<(Vec<Hook>, Vec<String>), (String, String)> {
     let mut found = Vec::new();
-    for function in ast.iter_functions().filter(|function| function.name.starts_with("on_")) {
+    let mut commands = Vec::new();
+    let named = |name: &str| name.starts_with("on_") || name.starts_with(COMMAND);
+    for function in ast.iter_functions().filter(|function| named(function.name)) {
         let wrong = |why| (function.name.to_owned(), why);
-        let Some(hook) = Hook::ALL.iter().find(|hook| hook.name() == function.name) else {
+        let command = function.name.strip_prefix(COMMAND);
+        let typed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if command.is_some_and(|name| name.is_empty() || !name.chars().all(typed)) {
+            return Err(wrong("the name of a command has small letters, digits and _".into()));
+        }
+        let known = Hook::ALL.iter().find(|hook| hook.name() == function.name);
+        let Some(hook) = command.map_or(known, |_| Some(&Hook::Command)) else {
             let known = Hook::ALL.iter().map(|hook| hook.name()).collect::<Vec<_>>().join(", ");
             return Err(wrong(format!("there is no hook {}; there are {known}", function.name)));
         };
         if function.params.len() != hook.parameters().len() {
-            return Err(wrong(format!("{} takes ({})", hook.name(), hook.parameters().join(", "))));
+            return Err(wrong(format!("{} takes ({})", function.name, hook.parameters().join(", "))));
         }
         found.push(*hook);
+        commands.extend(command.map(str::to_owned));
     }
     if found.is_empty() {
         let known = Hook::ALL.iter().map(|hook| hook.name()).collect::<Vec<_>>().join(", ");
         return Err((String::new(), format!("defines no hook; there are {known}")));
     }
     found.sort_by_key(|hook| Hook::ALL.iter().position(|known| known == hook));
-    Ok(found)
+    found.dedup();
+    commands.sort();
+    Ok((found, commands))
 }
 
 /// Stops calling a plugin that fails every time.

@@ -2,36 +2,23 @@
 
 use std::sync::Arc;
 
-use rhai::Dynamic;
-
 use super::draft;
 use super::fault::Fault;
-use super::hooks::{Context, Denied, Draft, Hook, MessageAction};
-use super::host::Verdict;
+use super::hooks::{Context, Denied, Draft, Hook};
+use super::manifest::Hold;
 use super::plugin::Plugin;
 use super::sandbox::Sandbox;
-use super::value::type_name;
+use super::stream::ReplyStream;
 use crate::domain::Mark;
-
-/// Longest reason of a refusal, in characters; the rest is cut.
-const MAX_REASON_CHARS: usize = 500;
-
-/// What becomes of a message, and what a reader should know about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageOutcome {
-    /// Whether the model is asked, and what.
-    pub action: MessageAction,
-    /// One for each plugin that failed and was skipped.
-    pub marks: Vec<Mark>,
-}
 
 /// The plugins as their files were at one moment. A reply keeps the set with which it began.
 pub struct PluginSet {
-    chain: Arc<Chain>,
+    pub(super) chain: Arc<Chain>,
 }
 
-struct Chain {
-    sandbox: Arc<Sandbox>,
+/// The plugins in their order, and where they run.
+pub(super) struct Chain {
+    pub(super) sandbox: Arc<Sandbox>,
     /// In the order of the way in.
     members: Vec<Member>,
 }
@@ -50,18 +37,25 @@ pub(super) enum Member {
 }
 
 /// What one hook call did to the value that passes through the chain.
-enum Step<T> {
+pub(super) enum Step<T> {
     Unchanged,
     Changed(T),
-    Answered(String),
+    /// The chain ends here with a text: the answer in the model's place, or a hint to the model.
+    Ended(String),
     Denied(String),
 }
 
 /// What a whole chain did.
-struct Passed<T> {
-    value: T,
-    answer: Option<String>,
-    marks: Vec<Mark>,
+pub(super) struct Passed<T> {
+    pub(super) value: T,
+    pub(super) ended: Option<Ended>,
+    pub(super) marks: Vec<Mark>,
+}
+
+/// A plugin ended the chain.
+pub(super) struct Ended {
+    pub(super) plugin: String,
+    pub(super) said: String,
 }
 
 impl PluginSet {
@@ -71,31 +65,35 @@ impl PluginSet {
             Member::Refusing { id, .. } => (false, i64::MIN, id.clone()),
             Member::Loaded(plugin) => (true, plugin.manifest.priority, plugin.id.clone()),
         });
-        Self { chain: Arc::new(Chain { sandbox, members }) }
+        let set = Self { chain: Arc::new(Chain { sandbox, members }) };
+        for command in set.commands().iter().filter(|command| !command.passed_over.is_empty()) {
+            let (name, passed_over) = (&command.name, command.passed_over.join(", "));
+            tracing::warn!(plugin = command.plugin, "/{name} is this plugin's; {passed_over} also define it");
+        }
+        set
     }
 
     /// Whether nothing of a reply may be shown, sent or stored before [`PluginSet::on_response`] has run.
     pub fn holds_reply(&self) -> bool {
         self.chain.members.iter().any(|member| match member {
-            Member::Loaded(plugin) => plugin.manifest.holds_reply,
+            Member::Loaded(plugin) => plugin.manifest.hold == Hold::Reply,
             Member::Refusing { .. } => true,
         })
     }
 
-    /// The user's message arrived and is not stored yet.
-    ///
-    /// # Errors
-    /// [`Denied`] when a plugin refuses it, or one that must not be skipped failed: nothing may be written.
-    pub async fn on_message(&self, ctx: &Context, text: String) -> Result<MessageOutcome, Denied> {
-        let passed = self.pass(Hook::OnMessage, ctx, text, |plugin, sandbox, ctx, text: &String| {
-            plugin.call(sandbox, Hook::OnMessage, ctx, || text.as_str().into(), message_step)
+    /// Whether what the model says may differ from what is shown while it is written.
+    pub fn filters_reply(&self) -> bool {
+        self.holds_reply() || self.chain.has(Hook::OnChunk)
+    }
+
+    /// A reply's way through `on_chunk`.
+    pub fn stream(&self, ctx: &Context) -> ReplyStream {
+        let plugins = self.chain.taking_part(Hook::OnChunk).rev().filter_map(|member| match member {
+            Member::Loaded(plugin) => Some(plugin.clone()),
+            // It refused before a reply could begin.
+            Member::Refusing { .. } => None,
         });
-        let Passed { value, answer, marks } = passed.await?;
-        let action = match answer {
-            None => MessageAction::Continue(value),
-            Some(reply) => MessageAction::Reply { message: value, reply },
-        };
-        Ok(MessageOutcome { action, marks })
+        ReplyStream::new(self.chain.clone(), ctx.clone(), plugins.collect())
     }
 
     /// The prompt is constructed and goes to the chat template next.
@@ -120,44 +118,22 @@ impl PluginSet {
         passed.await.map(|passed| (passed.value, passed.marks))
     }
 
-    /// The reply is complete and goes to the store and to its readers next.
-    ///
-    /// # Errors
-    /// [`Denied`] when a plugin that must not be skipped failed: the text must not be kept or shown.
-    pub async fn on_response(&self, ctx: &Context, text: String) -> Result<(String, Vec<Mark>), Denied> {
-        let passed = self.pass(Hook::OnResponse, ctx, text, |plugin, sandbox, ctx, text: &String| {
-            plugin.call(
-                sandbox,
-                Hook::OnResponse,
-                ctx,
-                || text.as_str().into(),
-                |returned| {
-                    if returned.is_unit() {
-                        return Ok(Step::Unchanged);
-                    }
-                    draft::text(&returned)
-                        .map(Step::Changed)
-                        .map_err(|why| format!("returned a text that {why}"))
-                },
-            )
-        });
-        passed.await.map(|passed| (passed.value, passed.marks))
-    }
-
-    async fn pass<T, C>(&self, hook: Hook, ctx: &Context, value: T, call: C) -> Result<Passed<T>, Denied>
+    pub(super) async fn pass<T, C>(
+        &self,
+        hook: Hook,
+        ctx: &Context,
+        value: T,
+        call: C,
+    ) -> Result<Passed<T>, Denied>
     where
         T: Send + 'static,
         C: Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
     {
-        let Some(first) = self.chain.taking_part(hook).next().map(Member::id) else {
-            return Ok(Passed { value, answer: None, marks: Vec::new() });
-        };
+        if !self.chain.has(hook) {
+            return Ok(Passed { value, ended: None, marks: Vec::new() });
+        }
         let (chain, ctx) = (self.chain.clone(), ctx.clone());
-        let ran = self.chain.sandbox.run(move || chain.run(hook, &ctx, value, call)).await;
-        ran.unwrap_or_else(|not_run| {
-            tracing::error!(plugin = first, "{not_run}");
-            Err(Denied { plugin: first.to_owned(), reason: format!("it could not run: {not_run}") })
-        })
+        self.chain.run_job(hook, move || chain.run(hook, &ctx, value, call)).await
     }
 }
 
@@ -171,11 +147,39 @@ impl Member {
 }
 
 impl Chain {
+    /// The plugins that work, in the order of the way in; none where one refuses in any case.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.members.iter().map_while(|member| match member {
+            Member::Loaded(plugin) => Some(plugin),
+            Member::Refusing { .. } => None,
+        })
+    }
+
+    /// Whether anybody has a part in a hook.
+    pub(super) fn has(&self, hook: Hook) -> bool {
+        self.taking_part(hook).next().is_some()
+    }
+
     /// The members that have a part in a hook, in the order of the way in.
     fn taking_part(&self, hook: Hook) -> impl DoubleEndedIterator<Item = &Member> {
         self.members.iter().filter(move |member| match member {
             Member::Loaded(plugin) => plugin.hooks.contains(&hook),
             Member::Refusing { .. } => true,
+        })
+    }
+
+    /// Runs script work of one hook on a thread of the sandbox.
+    pub(super) async fn run_job<T: Send + 'static>(
+        &self,
+        hook: Hook,
+        job: impl FnOnce() -> Result<T, Denied> + Send + 'static,
+    ) -> Result<T, Denied> {
+        let ran = self.sandbox.run(job).await;
+        ran.unwrap_or_else(|not_run| {
+            let plugin =
+                self.taking_part(hook).next().map_or_else(String::new, |member| member.id().to_owned());
+            tracing::error!(plugin, "{not_run}");
+            Err(Denied { plugin, reason: format!("it could not run: {not_run}") })
         })
     }
 
@@ -190,7 +194,7 @@ impl Chain {
         if hook.is_on_the_way_out() {
             members.reverse();
         }
-        let mut passed = Passed { value, answer: None, marks: Vec::new() };
+        let mut passed = Passed { value, ended: None, marks: Vec::new() };
         for member in members {
             let plugin = match member {
                 Member::Loaded(plugin) => plugin,
@@ -198,28 +202,37 @@ impl Chain {
                     return Err(Denied { plugin: id.clone(), reason: format!("it cannot work: {error}") });
                 }
             };
-            match self.attempt(plugin, hook, || call(plugin, &self.sandbox, ctx, &passed.value)) {
-                Ok(Step::Unchanged) => {}
-                Ok(Step::Changed(changed)) => passed.value = changed,
-                Ok(Step::Answered(answer)) => {
-                    passed.answer = Some(answer);
-                    break;
-                }
-                Ok(Step::Denied(reason)) => return Err(Denied { plugin: plugin.id.clone(), reason }),
-                Err(reason) if plugin.is_closed() => {
-                    return Err(Denied { plugin: plugin.id.clone(), reason });
-                }
-                Err(reason) => passed.marks.push(Mark {
-                    source: plugin.id.clone(),
-                    text: format!("The plugin {} was skipped: {reason}.", plugin.id),
-                }),
+            self.advance(plugin, hook, &mut passed, |value| call(plugin, &self.sandbox, ctx, value))?;
+            if passed.ended.is_some() {
+                break;
             }
         }
         Ok(passed)
     }
 
+    /// Lets one plugin work on what passes through.
+    pub(super) fn advance<T>(
+        &self,
+        plugin: &Plugin,
+        hook: Hook,
+        passed: &mut Passed<T>,
+        call: impl FnOnce(&T) -> Result<Step<T>, Fault>,
+    ) -> Result<(), Denied> {
+        match self.attempt(plugin, hook, || call(&passed.value)) {
+            Ok(Step::Unchanged) => {}
+            Ok(Step::Changed(changed)) => passed.value = changed,
+            Ok(Step::Ended(said)) => passed.ended = Some(Ended { plugin: plugin.id.clone(), said }),
+            Ok(Step::Denied(reason)) => return Err(Denied { plugin: plugin.id.clone(), reason }),
+            Err(reason) if plugin.is_closed() => {
+                return Err(Denied { plugin: plugin.id.clone(), reason });
+            }
+            Err(reason) => passed.marks.push(skipped(plugin, &reason)),
+        }
+        Ok(())
+    }
+
     /// Calls a plugin unless its breaker is open; the error is the reason why it had no effect.
-    fn attempt<S>(
+    pub(super) fn attempt<S>(
         &self,
         plugin: &Plugin,
         hook: Hook,
@@ -238,27 +251,7 @@ impl Chain {
     }
 }
 
-fn message_step(returned: Dynamic) -> Result<Step<String>, String> {
-    if returned.is_unit() {
-        return Ok(Step::Unchanged);
-    }
-    if returned.is_string() {
-        let text = draft::text(&returned).map_err(|why| format!("returned a text that {why}"))?;
-        return match text.trim().is_empty() {
-            true => Err("returned an empty text; use deny(reason) to refuse".into()),
-            false => Ok(Step::Changed(text)),
-        };
-    }
-    match returned.clone().try_cast::<Verdict>() {
-        Some(Verdict::Reply(text)) if text.trim().is_empty() || text.contains('\0') => {
-            Err("returned reply(text) without a usable text".into())
-        }
-        Some(Verdict::Reply(text)) => Ok(Step::Answered(text)),
-        Some(Verdict::Deny(reason)) => {
-            Ok(Step::Denied(reason.chars().filter(|c| *c != '\0').take(MAX_REASON_CHARS).collect()))
-        }
-        None => {
-            Err(format!("must return a text, reply(text), deny(reason) or (), not {}", type_name(&returned)))
-        }
-    }
+/// The mark of a plugin that had no effect.
+pub(super) fn skipped(plugin: &Plugin, reason: &str) -> Mark {
+    Mark { source: plugin.id.clone(), text: format!("The plugin {} was skipped: {reason}.", plugin.id) }
 }

@@ -81,6 +81,22 @@ impl Store {
         found(update.bind(conversation).bind(user).bind(title).execute(&self.pool).await?)
     }
 
+    /// Gives a conversation the title that a plugin made of its first exchange, unless its person has chosen one or a plugin
+    /// has already.
+    pub async fn title_conversation(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        title: &Title,
+    ) -> Result<(), StoreError> {
+        let update = sqlx::query(
+            "UPDATE conversations SET title = $3, title_by = 'plugin' \
+             WHERE id = $1 AND user_id = $2 AND title_by = 'words'",
+        );
+        update.bind(conversation).bind(user).bind(title).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Deletes a conversation with its messages. A reply that is being written there has nowhere to go any more:
     /// its [`Store::checkpoint`] and [`Store::finish`] return `false`.
     pub async fn delete_conversation(
@@ -131,6 +147,25 @@ mod tests {
 
         store.rename_conversation(ada, id, &Title::stored("Mine".into())).await.unwrap();
         store.begin_turn(ada, id, turn("Third words")).await.unwrap();
+        assert_eq!(title().await, "Mine");
+    }
+
+    #[tokio::test]
+    async fn a_plugins_title_takes_the_place_of_the_first_words_only() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await.id;
+        let id = store.create_conversation(ada).await.unwrap().id;
+        let title = async || store.find_conversation(ada, id).await.unwrap().title.to_string();
+        let made = |text: &str| Title::stored(text.into());
+        store.begin_turn(ada, id, turn("First words")).await.unwrap();
+
+        store.title_conversation(user(&store, "eve").await.id, id, &made("Stolen")).await.unwrap();
+        assert_eq!(title().await, "First words");
+        store.title_conversation(ada, id, &made("On words")).await.unwrap();
+        store.title_conversation(ada, id, &made("On other words")).await.unwrap();
+        assert_eq!(title().await, "On words");
+        store.rename_conversation(ada, id, &made("Mine")).await.unwrap();
+        store.title_conversation(ada, id, &made("On words")).await.unwrap();
         assert_eq!(title().await, "Mine");
     }
 

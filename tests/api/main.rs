@@ -16,6 +16,8 @@ mod models;
 mod openai;
 mod openai_plugins;
 mod openai_real;
+mod plugin_hooks;
+mod plugin_streams;
 mod plugins;
 mod queue;
 mod real_model;

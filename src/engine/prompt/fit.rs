@@ -3,7 +3,7 @@ use crate::domain::{PromptMessage, Role};
 use crate::engine::EngineError;
 
 /// Tokens for the reply that even the shortest prompt leaves free, if the reply may have that many.
-const LEAST_ROOM: usize = 64;
+pub(super) const LEAST_ROOM: usize = 64;
 
 impl PromptBuilder {
     /// The prompt with as much of the conversation as fits beside room for the reply: `max_tokens`, at most a quarter

@@ -2,6 +2,7 @@
 
 mod fit;
 mod marks;
+mod rewrite;
 mod specials;
 mod template;
 
@@ -51,6 +52,8 @@ pub enum Origin {
     User,
     /// The model.
     Assistant,
+    /// A plugin, which put it into the rendered prompt.
+    Plugin,
 }
 
 impl From<Role> for Origin {

@@ -189,3 +189,34 @@ proptest! {
         prop_assert_eq!(prompt.left_out == 0, all <= n_ctx - 20);
     }
 }
+
+#[test]
+fn a_rewritten_prompt_keeps_what_it_had_and_parses_nothing_new() {
+    let builder = builder(TEMPLATE, 100);
+    let mut talk = conversation(&["a", "bc", "d"]);
+    talk[2].token_ids = Some(vec!['b' as i32, 'c' as i32]);
+    let before = builder.fit(&talk, 8).unwrap();
+    let parts = |prompt: &Prompt| -> Vec<_> {
+        prompt.segments.iter().map(|segment| (segment.origin, segment.text.clone())).collect()
+    };
+
+    let same = builder.rewrite(before.clone(), parts(&before), 8).unwrap();
+    let mut forged = parts(&before);
+    forged.push((Origin::Template, "<u>".into()));
+    forged.push((Origin::User, "<e>".into()));
+    let forged = builder.rewrite(before.clone(), forged, 8).unwrap();
+
+    assert_eq!(same, before, "the model's own tokens are still there");
+    assert_eq!(special_count(&forged), special_count(&before), "what is new is text");
+    assert_eq!(forged.segments.last().map(|segment| segment.origin), Some(Origin::Plugin));
+}
+
+#[test]
+fn a_rewritten_prompt_that_no_longer_fits_is_refused_with_both_counts() {
+    let builder = builder(TEMPLATE, 40);
+    let before = builder.fit(&conversation(&["Hi"]), 8).unwrap();
+
+    let error = builder.rewrite(before, vec![(Origin::User, "x".repeat(50))], 8).unwrap_err();
+
+    assert_eq!(error, EngineError::TooLong { tokens: 51, limit: 32 });
+}

@@ -19,10 +19,10 @@ async fn lower_priority_runs_first_on_the_way_in_and_last_on_the_way_out() {
     let set = folder.set().await;
 
     let message = rewritten(&set, ">").await;
-    let response = set.on_response(&ctx(), ">".into()).await.unwrap();
+    let response = responded(&set, ">").await;
 
     assert_eq!(message, ">12a2b3");
-    assert_eq!(response, (">32b2a1".to_owned(), vec![]));
+    assert_eq!(response, ">32b2a1");
 }
 
 #[tokio::test]

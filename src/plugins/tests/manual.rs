@@ -24,11 +24,22 @@ async fn every_example_of_the_manual_loads_and_its_hooks_run() {
         assert_eq!((info.state, info.error), (PluginState::Running, None), "{example}");
         let set = plugins.current().await;
 
+        for command in set.commands() {
+            let called = set.on_message(&ctx(), format!("/{} this", command.name)).await.unwrap();
+            assert_eq!(called.marks, vec![], "{example}");
+        }
         let message = set.on_message(&ctx(), "a message about ORD1234".into()).await.unwrap();
         let (_, prompt) = set.on_prompt(&ctx(), draft(&[(Role::User, "hi")])).await.unwrap();
-        let (_, response) = set.on_response(&ctx(), "a reply, 123-45-6789".into()).await.unwrap();
+        let segments = vec![RenderedSegment { origin: SegmentOrigin::User, text: "hi".into() }];
+        let (_, rendered) = set.on_rendered(&ctx(), segments).await.unwrap();
+        assert_eq!(rendered, vec![], "{example}");
+        let (_, chunks) = set.stream(&ctx()).whole("a reply".into()).await.unwrap();
+        let exchange = vec![said(Role::User, "hi"), said(Role::Assistant, "Hello.")];
+        let (_, titled) = set.on_title(&ctx(), exchange).await.unwrap();
+        assert_eq!(titled, vec![], "{example}");
+        let response = set.on_response(&ctx(), "a reply, 123-45-6789".into()).await.unwrap().marks;
 
-        assert_eq!((message.marks, prompt, response), (vec![], vec![], vec![]), "{example}");
+        assert_eq!((message.marks, prompt, chunks, response), (vec![], vec![], vec![], vec![]), "{example}");
     }
 }
 
@@ -72,7 +83,7 @@ async fn concise_asks_for_few_words_and_lowers_max_tokens() {
 #[tokio::test]
 async fn redact_removes_addresses_and_card_numbers_and_nothing_else() {
     let set = Folder::new().with("redact.rhai", REDACT).set().await;
-    assert!(set.holds_reply());
+    assert!(set.filters_reply());
     for (before, after) in [
         ("mail ada.l+x@mail.example.org, ok?", "mail [e-mail removed], ok?"),
         ("jürgen@münchen.de", "[e-mail removed]"),
@@ -89,7 +100,11 @@ async fn redact_removes_addresses_and_card_numbers_and_nothing_else() {
         ("call 030 123456, room @5, 2026-03-01", "call 030 123456, room @5, 2026-03-01"),
     ] {
         assert_eq!(rewritten(&set, before).await, after);
-        assert_eq!(set.on_response(&ctx(), before.into()).await.unwrap(), (after.to_owned(), vec![]));
+        assert_eq!(streamed(&set, &[before]).await, after);
+        for at in before.char_indices().map(|(at, _)| at) {
+            let (head, tail) = before.split_at(at);
+            assert_eq!(streamed(&set, &[head, tail]).await, after, "{head}|{tail}");
+        }
         let (prompt, _) =
             set.on_prompt(&ctx(), draft(&[(Role::User, "x"), (Role::Assistant, before)])).await.unwrap();
         assert_eq!(prompt.messages[1].content, after);

@@ -1,10 +1,15 @@
 //! Plugins in folders of their own, driven through the public API.
 
 mod chain;
+mod commands;
 mod hostile;
 mod manual;
 
 mod reload;
+mod rendered;
+mod response;
+mod stream;
+mod title;
 
 use std::fs;
 use std::sync::Arc;
@@ -76,6 +81,26 @@ async fn rewritten(set: &PluginSet, text: &str) -> String {
         MessageOutcome { action: MessageAction::Continue(text), marks } if marks.is_empty() => text,
         other => panic!("{other:?}"),
     }
+}
+
+/// What a complete reply becomes, without a mark.
+async fn responded(set: &PluginSet, text: &str) -> String {
+    match set.on_response(&ctx(), text.into()).await.unwrap() {
+        ResponseOutcome { action: ResponseAction::Keep(text), marks } if marks.is_empty() => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a reply that comes in these pieces becomes, without a mark.
+async fn streamed(set: &PluginSet, pieces: &[&str]) -> String {
+    let mut stream = set.stream(&ctx());
+    let mut said = String::new();
+    for piece in pieces {
+        said += &stream.push((*piece).to_owned()).await.unwrap().text;
+    }
+    said += &stream.finish().await.unwrap();
+    assert_eq!(stream.marks(), vec![]);
+    said
 }
 
 /// The only error in the list.

@@ -1,0 +1,28 @@
+//! The answer that a plugin gave in the model's place.
+
+use super::ChatError;
+use crate::domain::Mark;
+use crate::plugins::{Context, Denied, PluginSet, ResponseAction};
+
+/// Lets the plugins see the answer as they see the model's.
+pub(super) async fn release(
+    plugins: &PluginSet,
+    context: &Context,
+    answer: String,
+    marks: &mut Vec<Mark>,
+) -> Result<String, ChatError> {
+    let (answer, skipped) = plugins.stream(context).whole(answer).await.map_err(ChatError::Denied)?;
+    marks.extend(skipped);
+    if answer.is_empty() {
+        return Ok(answer);
+    }
+    let outcome = plugins.on_response(context, answer).await.map_err(ChatError::Denied)?;
+    marks.extend(outcome.marks);
+    match outcome.action {
+        ResponseAction::Keep(answer) => Ok(answer),
+        ResponseAction::Retry(retry) => {
+            let reason = "it wants another reply, but this one is a plugin's and not the model's".into();
+            Err(ChatError::Denied(Denied { plugin: retry.plugin, reason }))
+        }
+    }
+}
