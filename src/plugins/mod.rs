@@ -1,7 +1,8 @@
 //! Plugins: Rhai scripts that see every message on its way in and every reply on its way out.
 //!
 //! A message passes through the hooks of every plugin in the order of their priorities; [`hooks`] is the contract,
-//! [`host`] is what a script may call, `plugins/README.md` is the manual.
+//! [`host`] is what a script may call, [`trial`] what its tests may; `plugins/README.md` is the
+//! manual.
 //!
 //! Invariants:
 //! - rhai is imported in this room only. It knows no database, model or web server.
@@ -23,7 +24,10 @@ mod settings;
 
 mod draft;
 mod fault;
+mod literal;
 mod value;
+
+mod trial;
 
 mod budget;
 mod host;

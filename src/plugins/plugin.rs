@@ -10,6 +10,7 @@ use super::fault::{Fault, Source};
 use super::hooks::{Context, Hook};
 use super::manifest::{Manifest, OnFailure};
 use super::sandbox::{self, Sandbox};
+use super::trial;
 use crate::config::PluginsConfig;
 
 /// The constant in which a plugin describes itself.
@@ -20,9 +21,13 @@ pub(super) struct Plugin {
     pub(super) id: String,
     pub(super) manifest: Manifest,
     pub(super) hooks: Vec<Hook>,
+    /// The names of its `test_*` functions.
+    pub(super) tests: Vec<String>,
+    /// Its settings as nobody has set them.
+    pub(super) defaults: Dynamic,
     pub(super) breaker: Breaker,
-    source: Source,
-    ast: AST,
+    pub(super) source: Source,
+    pub(super) ast: AST,
     settings: Dynamic,
 }
 
@@ -37,7 +42,9 @@ impl Plugin {
         let mut ast = flatten(&source, compiled.0)?;
         ast.set_source(source.file.as_str());
 
-        let hooks = hooks(&ast).map_err(|(name, why)| source.fault_at(&format!("fn {name}"), why))?;
+        let misnamed = |(name, why): (String, String)| source.fault_at(&format!("fn {name}"), why);
+        let hooks = hooks(&ast).map_err(misnamed)?;
+        let tests = trial::tests(&ast, &source.text).map_err(misnamed)?;
         let mut scope = Scope::new();
         let run = budget::within(config, id, || engine.run_ast_with_scope(&mut scope, &ast));
         flatten(&source, run.0)?;
@@ -50,12 +57,13 @@ impl Plugin {
             }
             Some(declared) => Manifest::parse(id, declared).map_err(wrong)?,
         };
+        let defaults = manifest.settings.resolve(id, None).map_err(wrong)?;
         let settings = manifest.settings.resolve(id, config.settings.get(id)).map_err(wrong)?;
         if manifest.holds_reply && !hooks.contains(&Hook::OnResponse) {
             return Err(wrong("PLUGIN.hold is \"reply\", but there is no on_response to wait for".into()));
         }
         let breaker = Breaker::new(config.breaker_failures);
-        Ok(Self { id: id.to_owned(), manifest, hooks, breaker, source, ast, settings })
+        Ok(Self { id: id.to_owned(), manifest, hooks, tests, defaults, breaker, source, ast, settings })
     }
 
     /// Whether a request must be refused when this plugin cannot do its work.
@@ -101,7 +109,24 @@ impl Plugin {
     }
 }
 
-fn flatten<T>(source: &Source, result: Result<Result<T, Box<EvalAltResult>>, Panicked>) -> Result<T, Fault> {
+impl Drop for Plugin {
+    /// A chain of many dots nests deeper than the stack of a common thread can take apart.
+    fn drop(&mut self) {
+        let ast = std::mem::take(&mut self.ast);
+        if let Err(error) = sandbox::run_blocking(move || drop(ast)) {
+            tracing::error!(
+                plugin = self.id,
+                "its script was taken apart without a thread of its own: {error}"
+            );
+        }
+    }
+}
+
+/// What a call under a budget came to.
+pub(super) fn flatten<T>(
+    source: &Source,
+    result: Result<Result<T, Box<EvalAltResult>>, Panicked>,
+) -> Result<T, Fault> {
     match result {
         Ok(result) => result.map_err(|error| source.failed(error)),
         Err(Panicked) => Err(panicked(source)),

@@ -12,8 +12,9 @@ use super::plugin::Plugin;
 use super::sandbox::{self, Sandbox};
 use super::set::{Member, PluginSet};
 use super::{PluginInfo, PluginState};
+use crate::config::PluginsConfig;
 
-/// A plugin as it is known: its files, the last version that compiled, and what is wrong with the files now.
+/// A plugin as it is known: its files, the last version that loaded, and what is wrong with the files now.
 #[derive(Clone)]
 pub(super) struct Entry {
     found: Found,
@@ -84,8 +85,7 @@ impl Registry {
         }
         let loaded = match problem {
             Some(problem) => Err(source.fault(problem)),
-            None => sandbox::run_blocking(|| Plugin::load(id, source.clone(), config))
-                .unwrap_or_else(|not_run| Err(source.fault(not_run.to_string()))),
+            None => load(id, &source, config),
         };
         let previous = self.entries.remove(id).and_then(|entry| entry.plugin);
         let entry = Entry::loaded(Entry { source, ..Entry::new(found) }, previous, loaded);
@@ -155,6 +155,12 @@ impl Entry {
             error: self.error.clone(),
         }
     }
+}
+
+/// Compiles a plugin and runs its tests: the one way by which a version comes into use. Blocks.
+pub(super) fn load(id: &str, source: &Source, config: &PluginsConfig) -> Result<Plugin, Fault> {
+    let load = || Plugin::load(id, source.clone(), config)?.tested(config);
+    sandbox::run_blocking(load).unwrap_or_else(|not_run| Err(source.fault(not_run.to_string())))
 }
 
 /// Whether the text of a plugin that never compiled seems to say `fail: "closed"`. It cannot be asked, and a

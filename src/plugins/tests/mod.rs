@@ -5,6 +5,7 @@ mod hostile;
 mod manual;
 
 mod reload;
+mod trial;
 
 use std::fs;
 use std::sync::Arc;
