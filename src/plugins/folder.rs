@@ -12,7 +12,7 @@ use super::fault::Source;
 /// Folder of plugins that are shipped as examples and not loaded.
 const EXAMPLES: &str = "examples";
 /// Main file of a plugin that is a folder.
-const MAIN: &str = "main.rhai";
+pub(super) const MAIN: &str = "main.rhai";
 /// Most files of a plugin that is a folder.
 const MAX_FILES: usize = 32;
 /// A file that changed this short ago may change again without a visible difference in its times.
@@ -73,7 +73,7 @@ pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     for (name, path) in entries(folder)? {
         let Some((id, mut plugin)) = inspect(&name, &path)? else { continue };
-        if !id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')) || id.is_empty() {
+        if !is_id(&id) {
             plugin.problem =
                 Some("rename it: a plugin's name has small letters, digits, _ and - only".to_owned());
         }
@@ -83,6 +83,11 @@ pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
         found.insert(id, plugin);
     }
     Ok(found)
+}
+
+/// Whether a plugin may be called so.
+pub(super) fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
 /// The plugin that a directory entry is, if it is one.

@@ -1,8 +1,8 @@
 //! Plugins: Rhai scripts that see every message on its way in and every reply on its way out.
 //!
 //! A message passes through the hooks of every plugin in the order of their priorities; [`hooks`] is the contract,
-//! [`host`] is what a script may call, [`trial`] what its tests may; `plugins/README.md` is the
-//! manual.
+//! [`host`] is what a script may call, [`trial`] what its tests may, [`Workbench`] what its author may ask without a
+//! server; `plugins/README.md` is the manual.
 //!
 //! Invariants:
 //! - rhai is imported in this room only. It knows no database, model or web server.
@@ -27,7 +27,10 @@ mod fault;
 mod literal;
 mod value;
 
+mod diff;
+mod rehearsal;
 mod trial;
+mod workbench;
 
 mod budget;
 mod host;
@@ -42,8 +45,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use diff::diff;
 pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use set::{MessageOutcome, PluginSet};
+pub use workbench::{Tested, Workbench, Workpiece, is_plugin_id};
 
 use crate::config::PluginsConfig;
 use registry::{Entry, Registry};

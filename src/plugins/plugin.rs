@@ -182,6 +182,11 @@ impl Breaker {
         self.failures.iter().any(|count| count.load(Ordering::Relaxed) >= self.limit)
     }
 
+    /// Whether the last call of a hook failed.
+    pub(super) fn has_failures(&self) -> bool {
+        self.failures.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
     pub(super) fn record(&self, hook: Hook, failed: bool) {
         let count = &self.failures[hook as usize];
         if failed {

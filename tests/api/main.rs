@@ -15,6 +15,7 @@ mod models;
 mod openai;
 mod openai_plugins;
 mod openai_real;
+mod plugin_command;
 mod plugins;
 mod queue;
 mod real_model;

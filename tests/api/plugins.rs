@@ -192,28 +192,6 @@ async fn a_plugin_answers_in_the_models_place() {
 }
 
 #[tokio::test]
-async fn the_shipped_plugins_are_sound() {
-    let shipped = crate::support::repository();
-    let output = Home::new(ECHO)
-        .program()
-        .args(["plugin", "check"])
-        .args([shipped.join("plugins"), shipped.join("plugins/examples")])
-        .output()
-        .unwrap();
-    let broken = Home::new(ECHO);
-    broken.write("plugins/bad.rhai", "fn on_message(ctx, text) {\n  text +\n}");
-    let complaint = broken.command(&["plugin", "check"]);
-
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}");
-    for id in ["clock", "concise", "redact", "word_filter"] {
-        assert!(said.contains(&format!("ok      {id}: on_")), "{said}");
-    }
-    assert_eq!(complaint.status.code(), Some(1));
-    assert!(String::from_utf8(complaint.stdout).unwrap().contains("bad.rhai:3:"), "file and line");
-}
-
-#[tokio::test]
 async fn a_request_with_a_plugin_goes_through_regenerate_too() {
     let home = Home::new(ECHO);
     home.write("plugins/tail.rhai", "fn on_response(ctx, text) { text + \" (checked)\" }");
