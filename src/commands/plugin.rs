@@ -79,6 +79,7 @@ fn list(config: PluginsConfig) {
             PluginState::Disabled => "disabled",
             PluginState::Broken => "broken",
             PluginState::Resting => "resting",
+            PluginState::OnTrial => "on trial",
         };
         println!("{id}\t{version}\t{state}\tpriority {priority}\t{}", names(&plugin.hooks));
         if let Some(error) = plugin.error {

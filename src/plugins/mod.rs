@@ -80,6 +80,8 @@ pub enum PluginState {
     Broken,
     /// It failed too often in a row and is not called until its file changes.
     Resting,
+    /// It rested, and its file changed: it is called, and the first failure of the same hook makes it rest again.
+    OnTrial,
 }
 
 /// A plugin as a list shows it.

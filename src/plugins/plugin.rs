@@ -1,7 +1,7 @@
 //! One plugin: compiled, checked, and called.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 
@@ -163,19 +163,30 @@ fn hooks(ast: &AST) -> Result<Vec<Hook>, (String, String)> {
 pub(super) struct Breaker {
     /// Failures in a row of each hook: one that works says nothing about another.
     failures: [AtomicU32; Hook::ALL.len()],
+    /// The hooks that were half opened and have not succeeded since.
+    on_trial: [AtomicBool; Hook::ALL.len()],
     limit: u32,
 }
 
 impl Breaker {
     fn new(limit: u32) -> Self {
-        Self { failures: Default::default(), limit }
+        Self { failures: Default::default(), on_trial: Default::default(), limit }
     }
 
-    /// After an edit of a plugin that was stopped: the first failure stops it again.
-    pub(super) fn half_open(&self) {
-        for count in &self.failures {
-            count.store(self.limit.saturating_sub(1), Ordering::Relaxed);
+    /// After an edit: where the version before was stopped, the first failure stops this one again. An edit of what
+    /// is still on trial changes nothing about that.
+    pub(super) fn take_over(&self, previous: &Self, hooks: &[Hook]) {
+        for hook in hooks.iter().map(|hook| *hook as usize) {
+            let stopped = previous.failures[hook].load(Ordering::Relaxed) >= previous.limit;
+            if stopped || previous.on_trial[hook].load(Ordering::Relaxed) {
+                self.failures[hook].store(self.limit.saturating_sub(1), Ordering::Relaxed);
+                self.on_trial[hook].store(true, Ordering::Relaxed);
+            }
         }
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.on_trial.iter().any(|hook| hook.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -193,6 +204,7 @@ impl Breaker {
             count.fetch_add(1, Ordering::Relaxed);
         } else {
             count.store(0, Ordering::Relaxed);
+            self.on_trial[hook as usize].store(false, Ordering::Relaxed);
         }
     }
 }

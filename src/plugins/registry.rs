@@ -123,8 +123,8 @@ impl Entry {
     fn loaded(entry: Self, previous: Option<Arc<Plugin>>, result: Result<Plugin, Fault>) -> Self {
         match result {
             Ok(plugin) => {
-                if previous.is_some_and(|previous| previous.breaker.is_open()) {
-                    plugin.breaker.half_open();
+                if let Some(previous) = previous {
+                    plugin.breaker.take_over(&previous.breaker, &plugin.hooks);
                 }
                 Self { plugin: Some(Arc::new(plugin)), ..entry }
             }
@@ -141,6 +141,7 @@ impl Entry {
             _ if self.disabled => PluginState::Disabled,
             None => PluginState::Broken,
             Some(plugin) if plugin.breaker.is_open() => PluginState::Resting,
+            Some(plugin) if plugin.breaker.is_on_trial() => PluginState::OnTrial,
             Some(_) => PluginState::Running,
         };
         let manifest = plugin.map(|plugin| plugin.manifest.clone());

@@ -1,5 +1,6 @@
 //! Plugins in folders of their own, driven through the public API.
 
+mod breaker;
 mod chain;
 mod hostile;
 mod manual;

@@ -89,7 +89,7 @@ async fn an_edit_gives_a_resting_plugin_one_more_try() {
 
     folder.write("a.rhai", "fn on_message(ctx, text) { throw \"worse\" }");
     let set = plugins.current().await;
-    assert_eq!(plugins.list()[0].state, PluginState::Running);
+    assert_eq!(plugins.list()[0].state, PluginState::OnTrial);
     set.on_message(&ctx(), "x".into()).await.unwrap();
     assert_eq!(plugins.list()[0].state, PluginState::Resting, "one failure is enough after the edit");
 
