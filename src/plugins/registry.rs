@@ -75,7 +75,10 @@ impl Registry {
         if before.as_ref().is_some_and(|entry| found.is_unchanged_since(&entry.found, now)) {
             return false;
         }
-        let Text { source, problem } = folder::read(&found, config.max_file_bytes);
+        let Some(Text { source, problem }) = folder::read(&found, config.max_file_bytes) else {
+            tracing::debug!(plugin = id, "its files are being written; the next look takes them");
+            return false;
+        };
         if let Some(entry) = before
             && entry.source == source
             && entry.found.problem == found.problem

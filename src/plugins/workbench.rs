@@ -51,7 +51,9 @@ impl Workbench {
         let config = PluginsConfig { dir: dir.clone(), disabled: Vec::new(), ..config.clone() };
         let mut pieces = Vec::new();
         for (id, found) in chosen {
-            let Text { source, problem } = folder::read(&found, config.max_file_bytes);
+            let Some(Text { source, problem }) = folder::read(&found, config.max_file_bytes) else {
+                return Err(format!("{}/{id}: somebody is writing it; try again", dir.display()));
+            };
             let loaded = match problem {
                 Some(problem) => Err(source.fault(problem)),
                 None => sandbox::run_blocking(|| Plugin::load(&id, source.clone(), &config))

@@ -19,5 +19,6 @@ mod plugin_command;
 mod plugins;
 mod queue;
 mod real_model;
+mod reload;
 mod replies;
 mod trouble;

@@ -104,6 +104,21 @@ async fn a_closed_plugin_that_rests_refuses_in_every_hook() {
 }
 
 #[tokio::test]
+async fn a_closed_plugin_whose_file_gets_out_of_reach_keeps_working() {
+    let folder =
+        Folder::new().with("a.rhai", &format!("{CLOSED}fn on_message(ctx, text) {{ deny(\"no\") }}"));
+    let plugins = folder.open();
+    folder.remove("a.rhai");
+    let path = folder.dir.path().join("a.rhai");
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+
+    let denied = plugins.current().await.on_message(&ctx(), "x".into()).await.unwrap_err();
+
+    assert_eq!(denied.reason, "no");
+    assert!(only_error(&plugins).starts_with("a.rhai: it cannot be read"), "{}", only_error(&plugins));
+}
+
+#[tokio::test]
 async fn an_edit_of_a_closed_plugin_whose_test_fails_changes_nothing() {
     let guard = |test: &str| {
         format!(
