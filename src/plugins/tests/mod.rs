@@ -2,6 +2,7 @@
 
 mod breaker;
 mod chain;
+mod fuzz;
 mod hostile;
 mod manual;
 
