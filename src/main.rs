@@ -10,15 +10,15 @@ use clap::{Parser, Subcommand};
 use figment::Figment;
 use fireside::accounts::Accounts;
 use fireside::app;
-use fireside::config::{Config, PluginsConfig};
+use fireside::config::Config;
 use fireside::domain::{ApiKeyId, in_words};
 use fireside::engine::forget_user;
-use fireside::plugins::Plugins;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use self::commands::model::ModelCommand;
+use self::commands::plugin::PluginCommand;
 
 /// A chat server for language models on your own machine, that you can script.
 #[derive(Parser)]
@@ -96,15 +96,6 @@ enum KeyCommand {
     },
 }
 
-#[derive(Subcommand)]
-enum PluginCommand {
-    /// Load every plugin of the folders and print what is wrong with them.
-    Check {
-        /// Folders of plugins; without any, the configured one.
-        folders: Vec<PathBuf>,
-    },
-}
-
 fn main() -> ExitCode {
     // What the server writes is its owner's: files 0600, folders 0700.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -156,8 +147,8 @@ async fn run(command: Command, figment: Figment) -> Result<ExitCode, Box<dyn std
         Command::Model(command) => {
             return commands::model::run(command, &Config::extract(&figment)?.llm).await;
         }
-        Command::Plugin(PluginCommand::Check { folders }) => {
-            return Ok(check_plugins(Config::extract(&figment)?.plugins, folders));
+        Command::Plugin(command) => {
+            return commands::plugin::run(command, Config::extract(&figment)?).await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -212,25 +203,4 @@ async fn key(command: KeyCommand, accounts: &Accounts) -> Result<(), Box<dyn std
         }
     }
     Ok(())
-}
-
-/// Prints one line a plugin; fails when one of them is broken.
-fn check_plugins(config: PluginsConfig, folders: Vec<PathBuf>) -> ExitCode {
-    let folders = if folders.is_empty() { vec![config.dir.clone()] } else { folders };
-    let mut code = ExitCode::SUCCESS;
-    for dir in folders {
-        for plugin in Plugins::open(PluginsConfig { dir: dir.clone(), ..config.clone() }).list() {
-            match plugin.error {
-                None => {
-                    let hooks: Vec<_> = plugin.hooks.iter().map(|hook| hook.name()).collect();
-                    println!("ok      {}: {}", plugin.id, hooks.join(", "));
-                }
-                Some(error) => {
-                    println!("broken  {}: {error}", plugin.id);
-                    code = ExitCode::FAILURE;
-                }
-            }
-        }
-    }
-    code
 }

@@ -1,3 +1,4 @@
 //! Commands that need more than a call.
 
 pub mod model;
+pub mod plugin;

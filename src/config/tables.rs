@@ -323,7 +323,8 @@ impl PluginsConfig {
         within("max_array_len", self.max_array_len, 100, 10_000_000)?;
         within("max_map_len", self.max_map_len, 100, 1_000_000)?;
         within("max_memory_bytes", self.max_memory_bytes, 1 << 20, 1 << 30)?;
-        within("max_file_bytes", self.max_file_bytes, 1 << 10, 16 << 20)?;
+        // What nests in a file is walked by recursion, on a stack that a larger one could overflow.
+        within("max_file_bytes", self.max_file_bytes, 1 << 10, 1 << 20)?;
         within("breaker_failures", self.breaker_failures, 1, 1_000)?;
         within("max_retries", self.max_retries, 0, 10)
     }

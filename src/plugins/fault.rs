@@ -2,6 +2,9 @@
 
 use rhai::{EvalAltResult, ParseErrorType, Position};
 
+/// Longest message, in characters: a script may throw a text as long as itself, and each reply would keep it.
+const MAX_CHARS: usize = 2_000;
+
 /// A script's failure: `clock.rhai:12:5: Variable not found: x`.
 ///
 /// Invariant: the message holds nothing of the values that the script worked on, so that it may be logged and
@@ -11,6 +14,22 @@ use rhai::{EvalAltResult, ParseErrorType, Position};
 pub(super) struct Fault {
     place: String,
     message: String,
+}
+
+impl Fault {
+    fn new(place: String, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MAX_CHARS) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { place, message }
+    }
+
+    /// The same fault of a part of the script that has a name of its own.
+    pub(super) fn within(self, part: &str) -> Self {
+        Self { message: format!("{part}: {}", self.message), ..self }
+    }
 }
 
 /// A sentence of a host function; unlike what a script throws it is known to hold no text of the conversation.
@@ -51,12 +70,12 @@ impl Source {
     pub(super) fn fault_at(&self, marker: &str, message: impl Into<String>) -> Fault {
         let line = self.text.lines().position(|line| line.contains(marker));
         let place = line.map_or_else(|| self.file.clone(), |at| format!("{}:{}", self.file, at + 1));
-        Fault { place, message: message.into() }
+        Fault::new(place, message)
     }
 
     /// A fault of the file as a whole.
     pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
-        Fault { place: self.file.clone(), message: message.into() }
+        Fault::new(self.file.clone(), message)
     }
 
     /// The script failed while it ran: the innermost place that is known, and what happened there.
@@ -80,7 +99,7 @@ impl Source {
                 mut innermost => {
                     // The place stands before the message; rhai would repeat it behind.
                     innermost.clear_position();
-                    return Fault { place: place(&file, position), message: self.describe(&innermost) };
+                    return Fault::new(place(&file, position), self.describe(&innermost));
                 }
             };
             if !inner.position().is_none() {

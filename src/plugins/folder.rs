@@ -5,6 +5,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::fault::Source;
@@ -12,11 +13,16 @@ use super::fault::Source;
 /// Folder of plugins that are shipped as examples and not loaded.
 const EXAMPLES: &str = "examples";
 /// Main file of a plugin that is a folder.
-const MAIN: &str = "main.rhai";
+pub(super) const MAIN: &str = "main.rhai";
 /// Most files of a plugin that is a folder.
 const MAX_FILES: usize = 32;
 /// A file that changed this short ago may change again without a visible difference in its times.
 const SETTLED: Duration = Duration::from_secs(1);
+/// A file that changed this short ago may be half written. Longer than the grain of a file system's clock.
+const QUIET: Duration = Duration::from_millis(10);
+/// How long a file may take to become quiet, in so many looks.
+const LOOKS: usize = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// A plugin's files as they were listed.
 #[derive(Debug, Clone)]
@@ -48,6 +54,14 @@ impl Stamp {
         }
     }
 
+    fn is_quiet(&self, for_at_least: Duration) -> bool {
+        let (seconds, nanos) = self.changed;
+        let since_epoch = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let changed = SystemTime::UNIX_EPOCH + since_epoch + Duration::from_nanos(nanos.unsigned_abs());
+        // A clock that is behind that of the file system says nothing; what is read twice alike must do then.
+        SystemTime::now().duration_since(changed).map_or(true, |age| age >= for_at_least)
+    }
+
     fn is_settled(&self, now: SystemTime) -> bool {
         let seconds = u64::try_from(self.changed.0).unwrap_or(0);
         let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
@@ -56,6 +70,12 @@ impl Stamp {
 }
 
 impl Found {
+    /// The files as they are now; nothing for one that is gone.
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        let stamp = |path: &PathBuf| fs::metadata(path).map(|metadata| Stamp::of(&metadata)).ok();
+        self.files.iter().map(|(path, _)| stamp(path)).collect()
+    }
+
     /// Whether the files are certainly as they were when `before` was listed.
     pub(super) fn is_unchanged_since(&self, before: &Self, now: SystemTime) -> bool {
         self.file == before.file
@@ -73,7 +93,7 @@ pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
     for (name, path) in entries(folder)? {
         let Some((id, mut plugin)) = inspect(&name, &path)? else { continue };
-        if !id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')) || id.is_empty() {
+        if !is_id(&id) {
             plugin.problem =
                 Some("rename it: a plugin's name has small letters, digits, _ and - only".to_owned());
         }
@@ -85,10 +105,25 @@ pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
     Ok(found)
 }
 
+/// Whether a plugin may be called so.
+pub(super) fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
 /// The plugin that a directory entry is, if it is one.
 fn inspect(name: &str, path: &Path) -> io::Result<Option<(String, Found)>> {
-    // An entry that goes away meanwhile, or a link to nothing, is no plugin.
-    let Ok(metadata) = fs::metadata(path) else { return Ok(None) };
+    let metadata = match fs::metadata(path) {
+        // An entry that goes away meanwhile, or a link to nothing, is no plugin.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A plugin that must not be skipped stays when its file is out of reach.
+        Err(error) => {
+            let problem = Some(format!("it cannot be read: {error}"));
+            let unread =
+                |id: &str| (id.to_owned(), Found { file: name.to_owned(), files: Vec::new(), problem });
+            return Ok(name.strip_suffix(".rhai").map(unread));
+        }
+        Ok(metadata) => metadata,
+    };
     if !metadata.is_dir() {
         let Some(id) = name.strip_suffix(".rhai") else { return Ok(None) };
         let files = vec![(path.to_owned(), Stamp::of(&metadata))];
@@ -137,8 +172,29 @@ pub(super) struct Text {
     pub(super) problem: Option<String>,
 }
 
-/// Reads a plugin's files, at most `max_bytes` of each.
-pub(super) fn read(found: &Found, max_bytes: u64) -> Text {
+/// Reads a plugin's files, at most `max_bytes` of each, when nobody is writing them; nothing while somebody is. What
+/// is half written may well compile, without the hook that stands at its end.
+pub(super) fn read(found: &Found, max_bytes: u64) -> Option<Text> {
+    read_when_quiet(found, max_bytes, QUIET)
+}
+
+fn read_when_quiet(found: &Found, max_bytes: u64, quiet: Duration) -> Option<Text> {
+    for look in 0..LOOKS {
+        if look > 0 {
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        let before = found.stamps();
+        if before.iter().flatten().all(|stamp| stamp.is_quiet(quiet)) {
+            let text = read_files(found, max_bytes);
+            if found.stamps() == before {
+                return Some(text);
+            }
+        }
+    }
+    None
+}
+
+fn read_files(found: &Found, max_bytes: u64) -> Text {
     let mut problem = found.problem.clone();
     let mut source = Source { file: found.file.clone(), ..Source::default() };
     for (at, (path, _)) in found.files.iter().take(MAX_FILES).enumerate() {
@@ -175,4 +231,22 @@ fn read_file(path: &Path, max_bytes: u64) -> (String, Option<String>) {
         }),
     };
     (String::from_utf8_lossy(&bytes).into_owned(), problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_just_written_is_not_read_before_it_is_quiet() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.rhai"), "fn on_message(ctx, text) {}").unwrap();
+        let found = list(dir.path()).unwrap().remove("a").unwrap();
+
+        let too_soon = read_when_quiet(&found, 1_000, Duration::from_secs(3_600));
+        let quiet = read_when_quiet(&found, 1_000, Duration::ZERO).unwrap();
+
+        assert!(too_soon.is_none());
+        assert_eq!((quiet.source.text.as_str(), quiet.problem), ("fn on_message(ctx, text) {}", None));
+    }
 }

@@ -10,7 +10,7 @@ use super::natives::collect;
 use super::patterns::Patterns;
 
 /// What a hook may return beside a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Verdict {
     /// Answer without the model.
     Reply(String),

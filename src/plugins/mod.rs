@@ -1,7 +1,8 @@
 //! Plugins: Rhai scripts that see every message on its way in and every reply on its way out.
 //!
 //! A message passes through the hooks of every plugin in the order of their priorities; [`hooks`] is the contract,
-//! [`host`] is what a script may call, `plugins/README.md` is the manual.
+//! [`host`] is what a script may call, [`trial`] what its tests may, [`Workbench`] what its author may ask without a
+//! server; `plugins/README.md` is the manual.
 //!
 //! Invariants:
 //! - rhai is imported in this room only. It knows no database, model or web server.
@@ -29,7 +30,13 @@ mod settings;
 
 mod draft;
 mod fault;
+mod literal;
 mod value;
+
+mod diff;
+mod rehearsal;
+mod trial;
+mod workbench;
 
 mod budget;
 mod host;
@@ -44,15 +51,18 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use diff::diff;
 pub use hooks::{
     Context, Denied, Draft, Hook, MessageAction, RenderedSegment, RequestSource, ResponseAction, Retry,
     SegmentOrigin,
 };
 pub use memory::allocations;
 pub use message::{Command, MessageOutcome};
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use response::ResponseOutcome;
 pub use set::PluginSet;
 pub use stream::{Released, ReplyStream};
+pub use workbench::{Tested, Workbench, Workpiece, is_plugin_id};
 
 use crate::config::PluginsConfig;
 use registry::{Entry, Registry};
@@ -83,6 +93,8 @@ pub enum PluginState {
     Broken,
     /// It failed too often in a row and is not called until its file changes.
     Resting,
+    /// It rested, and its file changed: it is called, and the first failure of the same hook makes it rest again.
+    OnTrial,
 }
 
 /// A plugin as a list shows it.

@@ -1,7 +1,7 @@
 //! One plugin: compiled, checked, and called.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 
@@ -11,6 +11,7 @@ use super::hooks::{Context, Hook};
 use super::manifest::{Hold, Manifest, OnFailure};
 use super::message::COMMAND;
 use super::sandbox::{self, Sandbox};
+use super::trial;
 use crate::config::PluginsConfig;
 
 /// The constant in which a plugin describes itself.
@@ -23,9 +24,13 @@ pub(super) struct Plugin {
     pub(super) hooks: Vec<Hook>,
     /// What may be typed after a `/`, and what each says it does.
     pub(super) commands: Vec<(String, String)>,
+    /// The names of its `test_*` functions.
+    pub(super) tests: Vec<String>,
+    /// Its settings as nobody has set them.
+    pub(super) defaults: Dynamic,
     pub(super) breaker: Breaker,
-    source: Source,
-    ast: AST,
+    pub(super) source: Source,
+    pub(super) ast: AST,
     settings: Dynamic,
 }
 
@@ -40,8 +45,9 @@ impl Plugin {
         let mut ast = flatten(&source, compiled.0)?;
         ast.set_source(source.file.as_str());
 
-        let (hooks, names) =
-            hooks(&ast).map_err(|(name, why)| source.fault_at(&format!("fn {name}"), why))?;
+        let misnamed = |(name, why): (String, String)| source.fault_at(&format!("fn {name}"), why);
+        let (hooks, names) = hooks(&ast).map_err(misnamed)?;
+        let tests = trial::tests(&ast, &source.text).map_err(misnamed)?;
         let mut scope = Scope::new();
         let run = budget::within(config, id, || engine.run_ast_with_scope(&mut scope, &ast));
         flatten(&source, run.0)?;
@@ -54,6 +60,7 @@ impl Plugin {
             }
             Some(declared) => Manifest::parse(id, declared).map_err(wrong)?,
         };
+        let defaults = manifest.settings.resolve(id, None).map_err(wrong)?;
         let settings = manifest.settings.resolve(id, config.settings.get(id)).map_err(wrong)?;
         let missing = match manifest.hold {
             Hold::Chars(0) => None,
@@ -69,7 +76,18 @@ impl Plugin {
         });
         let commands = commands.collect();
         let breaker = Breaker::new(config.breaker_failures);
-        Ok(Self { id: id.to_owned(), manifest, hooks, commands, breaker, source, ast, settings })
+        Ok(Self {
+            id: id.to_owned(),
+            manifest,
+            hooks,
+            commands,
+            tests,
+            defaults,
+            breaker,
+            source,
+            ast,
+            settings,
+        })
     }
 
     /// Whether a request must be refused when this plugin cannot do its work.
@@ -121,7 +139,24 @@ impl Plugin {
     }
 }
 
-fn flatten<T>(source: &Source, result: Result<Result<T, Box<EvalAltResult>>, Panicked>) -> Result<T, Fault> {
+impl Drop for Plugin {
+    /// A chain of many dots nests deeper than the stack of a common thread can take apart.
+    fn drop(&mut self) {
+        let ast = std::mem::take(&mut self.ast);
+        if let Err(error) = sandbox::run_blocking(move || drop(ast)) {
+            tracing::error!(
+                plugin = self.id,
+                "its script was taken apart without a thread of its own: {error}"
+            );
+        }
+    }
+}
+
+/// What a call under a budget came to.
+pub(super) fn flatten<T>(
+    source: &Source,
+    result: Result<Result<T, Box<EvalAltResult>>, Panicked>,
+) -> Result<T, Fault> {
     match result {
         Ok(result) => result.map_err(|error| source.failed(error)),
         Err(Panicked) => Err(panicked(source)),
@@ -169,23 +204,39 @@ fn hooks(ast: &AST) -> Result<(Vec<Hook>, Vec<String>), (String, String)> {
 pub(super) struct Breaker {
     /// Failures in a row of each hook: one that works says nothing about another.
     failures: [AtomicU32; Hook::ALL.len()],
+    /// The hooks that were half opened and have not succeeded since.
+    on_trial: [AtomicBool; Hook::ALL.len()],
     limit: u32,
 }
 
 impl Breaker {
     fn new(limit: u32) -> Self {
-        Self { failures: Default::default(), limit }
+        Self { failures: Default::default(), on_trial: Default::default(), limit }
     }
 
-    /// After an edit of a plugin that was stopped: the first failure stops it again.
-    pub(super) fn half_open(&self) {
-        for count in &self.failures {
-            count.store(self.limit.saturating_sub(1), Ordering::Relaxed);
+    /// After an edit: where the version before was stopped, the first failure stops this one again. An edit of what
+    /// is still on trial changes nothing about that.
+    pub(super) fn take_over(&self, previous: &Self, hooks: &[Hook]) {
+        for hook in hooks.iter().map(|hook| *hook as usize) {
+            let stopped = previous.failures[hook].load(Ordering::Relaxed) >= previous.limit;
+            if stopped || previous.on_trial[hook].load(Ordering::Relaxed) {
+                self.failures[hook].store(self.limit.saturating_sub(1), Ordering::Relaxed);
+                self.on_trial[hook].store(true, Ordering::Relaxed);
+            }
         }
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.on_trial.iter().any(|hook| hook.load(Ordering::Relaxed))
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.failures.iter().any(|count| count.load(Ordering::Relaxed) >= self.limit)
+    }
+
+    /// Whether the last call of a hook failed.
+    pub(super) fn has_failures(&self) -> bool {
+        self.failures.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     pub(super) fn record(&self, hook: Hook, failed: bool) {
@@ -194,6 +245,7 @@ impl Breaker {
             count.fetch_add(1, Ordering::Relaxed);
         } else {
             count.store(0, Ordering::Relaxed);
+            self.on_trial[hook as usize].store(false, Ordering::Relaxed);
         }
     }
 }

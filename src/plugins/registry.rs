@@ -12,8 +12,9 @@ use super::plugin::Plugin;
 use super::sandbox::{self, Sandbox};
 use super::set::{Member, PluginSet};
 use super::{PluginInfo, PluginState};
+use crate::config::PluginsConfig;
 
-/// A plugin as it is known: its files, the last version that compiled, and what is wrong with the files now.
+/// A plugin as it is known: its files, the last version that loaded, and what is wrong with the files now.
 #[derive(Clone)]
 pub(super) struct Entry {
     found: Found,
@@ -74,7 +75,10 @@ impl Registry {
         if before.as_ref().is_some_and(|entry| found.is_unchanged_since(&entry.found, now)) {
             return false;
         }
-        let Text { source, problem } = folder::read(&found, config.max_file_bytes);
+        let Some(Text { source, problem }) = folder::read(&found, config.max_file_bytes) else {
+            tracing::debug!(plugin = id, "its files are being written; the next look takes them");
+            return false;
+        };
         if let Some(entry) = before
             && entry.source == source
             && entry.found.problem == found.problem
@@ -84,8 +88,7 @@ impl Registry {
         }
         let loaded = match problem {
             Some(problem) => Err(source.fault(problem)),
-            None => sandbox::run_blocking(|| Plugin::load(id, source.clone(), config))
-                .unwrap_or_else(|not_run| Err(source.fault(not_run.to_string()))),
+            None => load(id, &source, config),
         };
         let previous = self.entries.remove(id).and_then(|entry| entry.plugin);
         let entry = Entry::loaded(Entry { source, ..Entry::new(found) }, previous, loaded);
@@ -123,8 +126,8 @@ impl Entry {
     fn loaded(entry: Self, previous: Option<Arc<Plugin>>, result: Result<Plugin, Fault>) -> Self {
         match result {
             Ok(plugin) => {
-                if previous.is_some_and(|previous| previous.breaker.is_open()) {
-                    plugin.breaker.half_open();
+                if let Some(previous) = previous {
+                    plugin.breaker.take_over(&previous.breaker, &plugin.hooks);
                 }
                 Self { plugin: Some(Arc::new(plugin)), ..entry }
             }
@@ -141,6 +144,7 @@ impl Entry {
             _ if self.disabled => PluginState::Disabled,
             None => PluginState::Broken,
             Some(plugin) if plugin.breaker.is_open() => PluginState::Resting,
+            Some(plugin) if plugin.breaker.is_on_trial() => PluginState::OnTrial,
             Some(_) => PluginState::Running,
         };
         let manifest = plugin.map(|plugin| plugin.manifest.clone());
@@ -155,6 +159,12 @@ impl Entry {
             error: self.error.clone(),
         }
     }
+}
+
+/// Compiles a plugin and runs its tests: the one way by which a version comes into use. Blocks.
+pub(super) fn load(id: &str, source: &Source, config: &PluginsConfig) -> Result<Plugin, Fault> {
+    let load = || Plugin::load(id, source.clone(), config)?.tested(config);
+    sandbox::run_blocking(load).unwrap_or_else(|not_run| Err(source.fault(not_run.to_string())))
 }
 
 /// Whether the text of a plugin that never compiled seems to say `fail: "closed"`. It cannot be asked, and a

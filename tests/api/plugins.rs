@@ -109,47 +109,6 @@ async fn a_disabled_plugin_is_not_called() {
 }
 
 #[tokio::test]
-async fn hostile_plugins_harm_nothing_and_leave_a_mark() {
-    let hostile = [
-        ("endless loop", "fn on_prompt(ctx, draft) { loop { } }"),
-        (
-            "replace bomb",
-            "fn on_prompt(ctx, draft) { let s = \"b\"; s.pad(900000, 'b'); s.replace(\"b\", s); draft }",
-        ),
-        (
-            "map bomb",
-            "fn on_prompt(ctx, draft) { let m = #{}; let i = 0; loop { m[i.to_string()] = \"x\".to_upper() + i; i += 1; } }",
-        ),
-        ("doubling", "fn on_prompt(ctx, draft) { let s = \"x\"; loop { s += s; } }"),
-        ("array", "fn on_prompt(ctx, draft) { let a = []; loop { a.push(a); } }"),
-        ("sleep", "fn on_prompt(ctx, draft) { sleep(1e30); draft }"),
-        ("long sleep", "fn on_prompt(ctx, draft) { sleep(100); draft }"),
-        ("recursion", "fn f(n) { f(n + 1) } fn on_prompt(ctx, draft) { f(0) }"),
-        ("wrong type", "fn on_prompt(ctx, draft) { 42 }"),
-        ("wrong range", "fn on_prompt(ctx, draft) { draft.params.temperature = 1e9; draft }"),
-        ("throw", "fn on_prompt(ctx, draft) { throw \"broken on purpose\"; }"),
-    ];
-    let app = TestApp::start(ECHO).await;
-    let ada = app.person("ada").await;
-    ada.ask(&ada.new_conversation().await, "warm up").await;
-    let before = app.resident_bytes();
-
-    for (name, script) in hostile {
-        app.home.write("plugins/hostile.rhai", script);
-        let conversation = ada.new_conversation().await;
-        let reply = ada.send(&conversation, "still there?").await;
-        assert_eq!(ada.read(&reply).await, "still there?", "{name}");
-        let bubble = ada.bubble(&reply).await;
-        assert!(bubble.contains("hostile"), "{name}: no mark in {bubble}");
-    }
-
-    let grown = app.resident_bytes().saturating_sub(before);
-    assert!(grown < 64 << 20, "memory grew by {grown} bytes");
-    let log = app.home.log();
-    assert!(log.contains("hostile.rhai"), "{log}");
-}
-
-#[tokio::test]
 async fn a_closed_plugin_that_fails_refuses_the_reply_by_name_and_text_is_withheld() {
     let home = Home::new(ECHO);
     home.write(
@@ -189,28 +148,6 @@ async fn a_plugin_answers_in_the_models_place() {
     let refused = ada.htmx(Method::POST, &path).send().await.unwrap();
     assert_eq!(refused.status(), 422);
     assert!(!page.contains("regenerate"), "no Retry is offered");
-}
-
-#[tokio::test]
-async fn the_shipped_plugins_are_sound() {
-    let shipped = crate::support::repository();
-    let output = Home::new(ECHO)
-        .program()
-        .args(["plugin", "check"])
-        .args([shipped.join("plugins"), shipped.join("plugins/examples")])
-        .output()
-        .unwrap();
-    let broken = Home::new(ECHO);
-    broken.write("plugins/bad.rhai", "fn on_message(ctx, text) {\n  text +\n}");
-    let complaint = broken.command(&["plugin", "check"]);
-
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}");
-    for id in ["clock", "concise", "redact", "word_filter"] {
-        assert!(said.contains(&format!("ok      {id}: on_")), "{said}");
-    }
-    assert_eq!(complaint.status.code(), Some(1));
-    assert!(String::from_utf8(complaint.stdout).unwrap().contains("bad.rhai:3:"), "file and line");
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Plugins in folders of their own, driven through the public API.
 
+mod breaker;
 mod chain;
 mod commands;
+mod fuzz;
 mod hostile;
 mod manual;
 
@@ -10,6 +12,7 @@ mod rendered;
 mod response;
 mod stream;
 mod title;
+mod trial;
 
 use std::fs;
 use std::sync::Arc;

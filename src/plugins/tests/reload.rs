@@ -24,6 +24,24 @@ async fn edited_new_and_removed_files_take_effect_on_the_next_message() {
 }
 
 #[tokio::test]
+async fn a_renamed_file_or_folder_takes_its_new_name_and_place_at_once() {
+    let folder = Folder::new()
+        .with("a.rhai", "fn on_message(ctx, text) { text + \"1\" }")
+        .with("m.rhai", "fn on_message(ctx, text) { text + \"2\" }")
+        .with("folder/main.rhai", "fn on_message(ctx, text) { text + \"3\" }");
+    let plugins = folder.open();
+    assert_eq!(rewritten(&*plugins.current().await, "x").await, "x132");
+
+    let path = |name| folder.dir.path().join(name);
+    fs::rename(path("a.rhai"), path("z.rhai")).unwrap();
+    fs::rename(path("folder"), path("n")).unwrap();
+
+    assert_eq!(rewritten(&*plugins.current().await, "x").await, "x231");
+    let ids: Vec<_> = plugins.list().into_iter().map(|plugin| plugin.id).collect();
+    assert_eq!(ids, ["m", "n", "z"]);
+}
+
+#[tokio::test]
 async fn nothing_is_compiled_again_while_no_file_changes() {
     let folder = Folder::new().with("a.rhai", &saying("one"));
     let plugins = folder.open();
@@ -89,7 +107,7 @@ async fn an_edit_gives_a_resting_plugin_one_more_try() {
 
     folder.write("a.rhai", "fn on_message(ctx, text) { throw \"worse\" }");
     let set = plugins.current().await;
-    assert_eq!(plugins.list()[0].state, PluginState::Running);
+    assert_eq!(plugins.list()[0].state, PluginState::OnTrial);
     set.on_message(&ctx(), "x".into()).await.unwrap();
     assert_eq!(plugins.list()[0].state, PluginState::Resting, "one failure is enough after the edit");
 
