@@ -3,7 +3,7 @@
 
 use futures::future::try_join_all;
 
-use super::{Goal, Measure, Sample, fresh};
+use super::{Goal, Measure, Sample, fresh_with};
 use crate::Outcome;
 use crate::client::{Message, Reply};
 use crate::contestant::Contestant;
@@ -13,6 +13,9 @@ use crate::text::Text;
 
 /// Tokens of each reply.
 const REPLY: u32 = 128;
+
+/// Fireside would remember the prompts over the restart.
+const NO_DISK: &[(&str, &str)] = &[("FIRESIDE_LLM__KV_DISK_MIB", "0")];
 
 pub const MEASURES: &[Measure] = &[
     Measure {
@@ -37,7 +40,7 @@ pub async fn run(side: &Contestant, text: &mut Text) -> Outcome<Sample> {
     let prompts: Vec<_> =
         (0..PLACES).map(|_| [Message::user(text.unique(20) + " Tell a long story about this.")]).collect();
 
-    let server = fresh(side).await?;
+    let server = fresh_with(side, NO_DISK).await?;
     let endpoint = server.endpoint.greedy();
     let mut alone = Vec::new();
     for (person, prompt) in prompts.iter().enumerate() {
@@ -45,7 +48,7 @@ pub async fn run(side: &Contestant, text: &mut Text) -> Outcome<Sample> {
     }
     server.stop().await?;
 
-    let server = fresh(side).await?;
+    let server = fresh_with(side, NO_DISK).await?;
     let endpoint = server.endpoint.greedy();
     let asked = prompts.iter().enumerate().map(|(person, prompt)| endpoint.chat(person, prompt, REPLY));
     let together = try_join_all(asked).await?;
