@@ -43,6 +43,8 @@ pub struct Endpoint {
     model: Option<String>,
     /// API keys, one a person; empty where the server asks for none.
     keys: Vec<String>,
+    /// 0 is greedy: always the likeliest token.
+    temperature: f32,
 }
 
 /// A reply as it arrived.
@@ -61,12 +63,22 @@ pub struct Reply {
 impl Endpoint {
     /// Asks the server for the model's name.
     pub async fn connect(url: &str, keys: &[String]) -> Outcome<Self> {
-        let mut endpoint =
-            Self { http: client(false)?, url: url.to_owned(), model: None, keys: keys.to_vec() };
+        let mut endpoint = Self {
+            http: client(false)?,
+            url: url.to_owned(),
+            model: None,
+            keys: keys.to_vec(),
+            temperature: 0.8,
+        };
         let models = endpoint.authorized(endpoint.http.get(format!("{url}/v1/models")), 0).send().await?;
         let models: serde_json::Value = expect_success(models).await?.json().await?;
         endpoint.model = models["data"][0]["id"].as_str().map(str::to_owned);
         Ok(endpoint)
+    }
+
+    /// The same server, asked for the likeliest token always.
+    pub fn greedy(&self) -> Self {
+        Self { temperature: 0.0, ..self.clone() }
     }
 
     /// One reply of exactly `max_tokens` tokens, for person number `person`.
@@ -91,7 +103,7 @@ impl Endpoint {
         let mut body = json!({
             "messages": messages, "max_tokens": max_tokens, "ignore_eos": ignore_eos,
             "stream": true, "stream_options": {"include_usage": true},
-            "temperature": 0.8, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "seed": 42,
+            "temperature": self.temperature, "top_k": 40, "top_p": 0.95, "min_p": 0.05, "seed": 42,
         });
         if let Some(model) = &self.model {
             body["model"] = model.as_str().into();

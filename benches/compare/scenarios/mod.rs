@@ -5,6 +5,7 @@ mod pages;
 mod resources;
 mod stall;
 mod streams;
+mod variance;
 
 use clap::ValueEnum;
 
@@ -59,6 +60,8 @@ pub enum Scenario {
     Resources,
     /// One stream through Fireside's pages, against its API.
     Pages,
+    /// What 8 conversations say at once, against what each says alone.
+    Variance,
 }
 
 impl Scenario {
@@ -74,6 +77,7 @@ impl Scenario {
             Self::Many => conversations::MANY,
             Self::Resources => resources::MEASURES,
             Self::Pages => pages::MEASURES,
+            Self::Variance => variance::MEASURES,
         }
     }
 
@@ -95,6 +99,7 @@ impl Scenario {
             Self::Many => conversations::many(server, text).await,
             Self::Resources => resources::run(server, text).await,
             Self::Pages => pages::run(server, [Route::Pages, Route::Api][side], text).await,
+            Self::Variance => variance::run(server, text).await,
         };
         Ok(Some(sample?))
     }
@@ -103,7 +108,9 @@ impl Scenario {
     fn server(self, servers: [Option<&Contestant>; 2], side: usize) -> Option<&Contestant> {
         match self {
             Self::Pages => servers[0].filter(|server| server.is_fireside()),
-            Self::Restart | Self::Resources => servers[side].filter(|server| server.is_ours()),
+            Self::Restart | Self::Resources | Self::Variance => {
+                servers[side].filter(|server| server.is_ours())
+            }
             _ => servers[side],
         }
     }
