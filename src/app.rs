@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
-use crate::chat::Chat;
+use crate::chat::{self, Chat};
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, EngineError, EngineOptions, EngineState};
 use crate::plugins::Plugins;
@@ -178,7 +178,7 @@ async fn attach_rooms(
             return Err(rocket);
         }
     }
-    let plugins = Plugins::open(config.plugins);
+    let plugins = Plugins::with_services(config.plugins, chat::services(&engine));
     let accounts = Accounts::new(store.clone(), config.accounts);
     let chat = Chat::new(store, plugins, engine, config.chat, config.generation);
     Ok(rocket.manage(accounts).manage(chat))

@@ -9,6 +9,7 @@ mod error;
 mod follow;
 mod live;
 mod prompt;
+mod services;
 mod turn;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use completion::{Completion, CompletionEnd, CompletionEvent, CompletionReque
 pub use error::ChatError;
 pub use follow::{Follower, ReplyEvent};
 pub use live::{Live, LiveReply, LiveWriter};
+pub use services::services;
 
 use self::turn::ReplyTask;
 use crate::config::ChatConfig;

@@ -78,6 +78,12 @@ pub(super) fn exceeded() -> Option<String> {
     })
 }
 
+/// What is left of the running call's time.
+pub(super) fn left() -> Duration {
+    let deadline = CALL.with(|it| it.deadline.get());
+    deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
 /// Whether the running call is over its deadline. For host functions that loop by themselves.
 pub(super) fn is_late() -> bool {
     CALL.with(|it| late(it).is_some())

@@ -26,11 +26,14 @@ mod fault;
 mod value;
 
 mod budget;
+mod caller;
 mod host;
+mod json;
 mod memory;
 mod natives;
 mod patterns;
 mod sandbox;
+mod services;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
+pub use services::{Services, Tokens};
 pub use set::{MessageOutcome, PluginSet};
 
 use crate::config::PluginsConfig;
@@ -94,10 +98,15 @@ pub struct PluginInfo {
 }
 
 impl Plugins {
+    /// As [`Plugins::with_services`], without a server around them.
+    pub fn open(config: PluginsConfig) -> Plugins {
+        Self::with_services(config, Services::default())
+    }
+
     /// Loads every plugin of the folder. One that does not load is logged and listed with its error; it never
     /// makes the whole fail. Blocks while it reads and compiles.
-    pub fn open(config: PluginsConfig) -> Plugins {
-        let mut registry = Registry::new(Arc::new(Sandbox::new(config)));
+    pub fn with_services(config: PluginsConfig, services: Services) -> Plugins {
+        let mut registry = Registry::new(Arc::new(Sandbox::new(config, services)));
         registry.refresh();
         let seen = Arc::new(Mutex::new(Seen::of(&registry)));
         Self { registry: Arc::new(tokio::sync::Mutex::new(registry)), seen }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 
 use super::budget::{self, Panicked};
+use super::caller;
 use super::fault::{Fault, Source};
 use super::hooks::{Context, Hook};
 use super::manifest::{Manifest, OnFailure};
@@ -89,6 +90,7 @@ impl Plugin {
                 self.source.fault_at(&format!("fn {}", hook.name()), format!("{} {why}", hook.name()))
             })
         };
+        let _caller = caller::enter(sandbox, &self.id, ctx);
         let (result, spent) = budget::within(&sandbox.config, &self.id, call);
         tracing::debug!(
             plugin = self.id,

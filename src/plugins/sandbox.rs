@@ -15,6 +15,7 @@ use rhai::packages::{
 use rhai::{Dynamic, OptimizationLevel};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::services::Services;
 use super::{budget, host, natives};
 use crate::config::PluginsConfig;
 
@@ -32,17 +33,18 @@ const MAX_EXPR_DEPTH_IN_FUNCTIONS: usize = 64;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The engine, the limits, and the threads on which scripts run.
+/// The engine, the limits, the services, and the threads on which scripts run.
 pub(super) struct Sandbox {
     pub(super) engine: rhai::Engine,
     pub(super) config: PluginsConfig,
+    pub(super) services: Services,
     permits: Arc<Semaphore>,
     /// Has room for a job of every permit, so that sending never waits. The workers end when it is dropped.
     jobs: SyncSender<Job>,
 }
 
 impl Sandbox {
-    pub(super) fn new(config: PluginsConfig) -> Self {
+    pub(super) fn new(config: PluginsConfig, services: Services) -> Self {
         let engine = engine(&config);
         let (jobs, queue) = sync_channel(PARALLEL_CALLS);
         let queue = Arc::new(Mutex::new(queue));
@@ -52,7 +54,7 @@ impl Sandbox {
                 tracing::error!("the operating system gives no thread for plugins: {error}");
             }
         }
-        Self { engine, config, permits: Arc::new(Semaphore::new(PARALLEL_CALLS)), jobs }
+        Self { engine, config, services, permits: Arc::new(Semaphore::new(PARALLEL_CALLS)), jobs }
     }
 
     /// Runs script work on a thread of the sandbox, away from the async runtime. When the caller goes away the

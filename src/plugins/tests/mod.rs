@@ -1,6 +1,7 @@
 //! Plugins in folders of their own, driven through the public API.
 
 mod chain;
+mod host;
 mod hostile;
 mod manual;
 
