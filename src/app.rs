@@ -178,7 +178,7 @@ async fn attach_rooms(
             return Err(rocket);
         }
     }
-    let plugins = Plugins::with_services(config.plugins, chat::services(&engine));
+    let plugins = Plugins::with_services(config.plugins, chat::services(&engine, &store));
     let accounts = Accounts::new(store.clone(), config.accounts);
     let chat = Chat::new(store, plugins, engine, config.chat, config.generation);
     Ok(rocket.manage(accounts).manage(chat))

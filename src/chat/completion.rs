@@ -97,6 +97,7 @@ impl Chat {
             source: RequestSource::Api,
             kind: "chat",
             user: user.name.to_string(),
+            user_id: user.id,
             conversation: None,
             model: model.name.clone(),
         };

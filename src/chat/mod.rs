@@ -285,6 +285,7 @@ impl Chat {
             source: RequestSource::Web,
             kind: "chat",
             user: user.name.to_string(),
+            user_id: user.id,
             conversation: Some(conversation),
             model: self.engine.model().map(|model| model.name.clone()).unwrap_or_default(),
         }

@@ -286,6 +286,10 @@ pub struct PluginsConfig {
     pub max_memory_bytes: usize,
     /// Largest script file, in bytes.
     pub max_file_bytes: u64,
+    /// Most entries that one plugin may keep for everybody, for a person, or for a conversation.
+    pub kv_max_keys: u32,
+    /// Most bytes of these entries.
+    pub kv_max_bytes: u64,
     /// Failures in a row after which a plugin is no longer called.
     pub breaker_failures: u32,
     /// Settings of each plugin.
@@ -305,6 +309,8 @@ impl Default for PluginsConfig {
             max_map_len: 10_000,
             max_memory_bytes: 32 << 20,
             max_file_bytes: 256 << 10,
+            kv_max_keys: 1_000,
+            kv_max_bytes: 1 << 20,
             breaker_failures: 3,
             settings: PluginSettings::new(),
         }
@@ -321,6 +327,8 @@ impl PluginsConfig {
         within("max_map_len", self.max_map_len, 100, 1_000_000)?;
         within("max_memory_bytes", self.max_memory_bytes, 1 << 20, 1 << 30)?;
         within("max_file_bytes", self.max_file_bytes, 1 << 10, 16 << 20)?;
+        within("kv_max_keys", self.kv_max_keys, 1, 100_000)?;
+        within("kv_max_bytes", self.kv_max_bytes, 1 << 10, 16 << 20)?;
         within("breaker_failures", self.breaker_failures, 1, 1_000)
     }
 }

@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, Map};
 
-use crate::domain::{ConversationId, PromptMessage, SamplingParams};
+use crate::domain::{ConversationId, PromptMessage, SamplingParams, UserId};
 
 /// Declares the hooks: each is a function of a script, found by its name and its parameters.
 macro_rules! hooks {
@@ -62,6 +62,8 @@ pub struct Context {
     pub kind: &'static str,
     /// The person's account name: `ctx.user`.
     pub user: String,
+    /// The account; what `kv_get("user", …)` goes by. A script does not see it.
+    pub user_id: UserId,
     /// The conversation's id, where there is one: `ctx.conversation`, else `()`.
     pub conversation: Option<ConversationId>,
     /// The model's name: `ctx.model`.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fault::HostError;
 use super::natives::collect;
 use super::patterns::Patterns;
-use super::{budget, caller, json};
+use super::{budget, caller, json, kv};
 
 /// What `on_message` may return beside a text.
 #[derive(Debug, Clone)]
@@ -45,6 +45,7 @@ pub(super) fn register(engine: &mut rhai::Engine) {
             replace.get(pattern)?.replace(text, to, ctx.engine().max_string_size())
         });
     json::register(engine);
+    kv::register(engine);
     #[cfg(test)]
     engine.register_fn("test_panic", || -> () { panic!("a host function panics on purpose") });
 }

@@ -113,18 +113,18 @@ impl<'de> Visitor<'de> for Reading<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Dynamic, A::Error> {
-        let (inner, mut array) = (self.deeper()?, Array::new());
+        let (inner, mut array) = (self.deeper::<A::Error>()?, Array::new());
         while let Some(item) = items.next_element_seed(inner)? {
-            take(&self.left.items, "max_array_len")?;
+            take::<A::Error>(&self.left.items, "max_array_len")?;
             array.push(item);
         }
         Ok(Dynamic::from_array(array))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Dynamic, A::Error> {
-        let (inner, mut map) = (self.deeper()?, Map::new());
+        let (inner, mut map) = (self.deeper::<A::Error>()?, Map::new());
         while let Some(key) = entries.next_key::<String>()? {
-            take(&self.left.entries, "max_map_len")?;
+            take::<A::Error>(&self.left.entries, "max_map_len")?;
             map.insert(key.into(), entries.next_value_seed(inner)?);
         }
         Ok(Dynamic::from_map(map))

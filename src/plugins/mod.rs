@@ -29,6 +29,7 @@ mod budget;
 mod caller;
 mod host;
 mod json;
+mod kv;
 mod memory;
 mod natives;
 mod patterns;
@@ -42,7 +43,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
-pub use services::{Services, Tokens};
+pub use services::{KeyValue, Services, Tokens};
 pub use set::{MessageOutcome, PluginSet};
 
 use crate::config::PluginsConfig;

@@ -20,6 +20,11 @@ pub(crate) async fn user(store: &Store, name: &str) -> User {
     store.create_user(&UserName::parse(name).unwrap(), "no hash", Registration::Open).await.unwrap()
 }
 
+/// Keeps the database locked against every other writer while it lives.
+pub(crate) async fn locked(store: &Store) -> impl Sized + use<> {
+    store.write().await.unwrap()
+}
+
 /// A turn that says `text`.
 pub(crate) fn turn(text: &str) -> NewTurn {
     NewTurn {

@@ -38,7 +38,7 @@ fn the_manual_names_every_hook_and_every_host_function() {
         let signature = format!("`{}({})`", hook.name(), hook.parameters().join(", "));
         assert!(MANUAL.contains(&signature), "{signature} is missing");
     }
-    let host = [include_str!("../host.rs"), include_str!("../json.rs")].concat();
+    let host = [include_str!("../host.rs"), include_str!("../json.rs"), include_str!("../kv.rs")].concat();
     let registered = host.split("register_fn(\"").skip(1).filter_map(|rest| rest.split('"').next());
     for function in registered.filter(|name| !["to_string", "test_panic"].contains(name)) {
         assert!(MANUAL.contains(&format!("`{function}(")), "{function} is missing");

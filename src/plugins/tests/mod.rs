@@ -57,6 +57,7 @@ fn ctx() -> Context {
         source: RequestSource::Web,
         kind: "chat",
         user: "Ada".into(),
+        user_id: crate::domain::UserId::new(),
         conversation: Some(crate::domain::ConversationId::new()),
         model: "SmolLM2".into(),
     }
