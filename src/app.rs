@@ -180,7 +180,7 @@ async fn attach_rooms(
     }
     let plugins = Plugins::with_services(config.plugins, chat::services(&engine, &store));
     let accounts = Accounts::new(store.clone(), config.accounts);
-    let chat = Chat::new(store, plugins, engine, config.chat, config.generation);
+    let chat = Chat::new(store, plugins, engine, config.chat, config.generation, config.limits);
     Ok(rocket.manage(accounts).manage(chat))
 }
 

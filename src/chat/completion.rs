@@ -7,13 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::turn::{left_out, told_to_stop, without_doubles};
+use super::turn::{left_out, submit, told_to_stop, without_doubles};
 use super::{Chat, ChatError, prompt};
 use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, SamplingParams, Usage, User};
-use crate::engine::{
-    EngineError, Event, Finished, Generation, Grammar, Model, Place, Task, Timings, TokenLogprob,
-};
-use crate::plugins::{Context, Draft, MessageAction, PluginSet, RequestSource};
+use crate::engine::{EngineError, Event, Finished, Generation, Grammar, Model, Task, Timings, TokenLogprob};
+use crate::plugins::{Context, MessageAction, PluginSet, RequestSource};
 
 /// The bias that bans a token.
 const BAN: f32 = -100.0;
@@ -72,6 +70,8 @@ pub struct Completion {
     plugins: Arc<PluginSet>,
     context: Context,
     marks: Vec<Mark>,
+    /// What a plugin lets the reply begin with, until it is told.
+    opening: String,
     stopping: watch::Receiver<bool>,
     /// What passed through without a plugin that holds the reply; `on_response` sees it at the end.
     passed: String,
@@ -110,7 +110,7 @@ impl Chat {
             .into());
         }
         let mut marks = Vec::new();
-        let mut answer = None;
+        let (mut answer, mut opening) = (None, String::new());
         if let Some(last) = messages.iter_mut().rfind(|message| message.role == Role::User) {
             let text = std::mem::take(&mut last.content);
             let outcome = plugins.on_message(&context, text).await.map_err(ChatError::Denied)?;
@@ -126,17 +126,21 @@ impl Chat {
                 if !messages.iter().any(|message| message.role == Role::System) {
                     messages.splice(0..0, prompt::system(&self.config));
                 }
-                let draft = Draft { messages, params };
+                let draft = prompt::draft(messages, params, grammar);
+                let given = draft.prefill.clone();
                 let (draft, skipped) = plugins.on_prompt(&context, draft).await.map_err(ChatError::Denied)?;
-                marks.extend(skipped);
-                let Draft { messages, mut params } = draft;
+                let mut request = prompt::request(draft, given.as_deref(), &self.limits);
                 if ignore_eos {
                     let bans = model.end_tokens().iter().map(|token| (token.to_string(), BAN));
-                    params.logit_bias.extend(bans);
+                    request.params.logit_bias.extend(bans);
                 }
                 let keep_reply = !plugins.holds_reply();
-                let task = Task { grammar, logprobs, keep_reply, ..params.into() };
-                Source::Model(submit(place, messages, task, &mut marks).await?)
+                let task = Task { grammar: request.grammar, logprobs, keep_reply, ..request.params.into() };
+                let (generation, messages) = submit(place, request.messages, task).await?;
+                marks.extend(skipped.into_iter().chain(request.marks));
+                marks.extend((messages > 0).then(|| left_out(messages)));
+                opening = request.opening;
+                Source::Model(generation)
             }
         };
         Ok(Completion {
@@ -145,28 +149,12 @@ impl Chat {
             plugins,
             context,
             marks,
+            opening,
             stopping: self.stopping.subscribe(),
             passed: String::new(),
             ready: VecDeque::new(),
         })
     }
-}
-
-/// The chat template, then the queue.
-async fn submit(
-    place: Place,
-    messages: Vec<PromptMessage>,
-    task: Task,
-    marks: &mut Vec<Mark>,
-) -> Result<Generation, ChatError> {
-    let submitted = tokio::task::spawn_blocking(move || {
-        let prompt = place.model().prepare(&messages, task.params.max_tokens)?;
-        let left_out = prompt.left_out;
-        Ok::<_, EngineError>((place.submit(prompt, task)?, left_out))
-    });
-    let (generation, messages) = submitted.await.map_err(|_| ChatError::Panicked)??;
-    marks.extend((messages > 0).then(|| left_out(messages)));
-    Ok(generation)
 }
 
 impl Completion {
@@ -229,6 +217,10 @@ impl Completion {
 
     /// The next text or the end, whoever it comes from.
     async fn step(&mut self) -> Result<Step, ChatError> {
+        if !self.opening.is_empty() {
+            let text = std::mem::take(&mut self.opening);
+            return Ok(Step::Piece(Piece { text, logprobs: Vec::new() }));
+        }
         let generation = match &mut self.source {
             Source::Model(generation) => generation,
             Source::Plugin(reply) if reply.is_empty() => return Ok(Step::End(answered())),

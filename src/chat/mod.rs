@@ -24,7 +24,7 @@ pub use live::{Live, LiveReply, LiveWriter};
 pub use services::services;
 
 use self::turn::ReplyTask;
-use crate::config::ChatConfig;
+use crate::config::{ChatConfig, LimitsConfig};
 use crate::domain::{
     Conversation, ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus,
     PromptMessage, Role, SamplingParams, Title, User, UserId, UserText,
@@ -42,6 +42,7 @@ pub struct Chat {
     live: Live,
     config: ChatConfig,
     generation: SamplingParams,
+    limits: LimitsConfig,
     stopping: Arc<watch::Sender<bool>>,
     // Each running reply holds one receiver, so that the shutdown can wait for the last.
     running: Arc<watch::Sender<()>>,
@@ -55,6 +56,7 @@ impl Chat {
         engine: Engine,
         config: ChatConfig,
         generation: SamplingParams,
+        limits: LimitsConfig,
     ) -> Self {
         Self {
             store,
@@ -63,6 +65,7 @@ impl Chat {
             live: Live::default(),
             config,
             generation,
+            limits,
             stopping: Arc::new(watch::Sender::new(false)),
             running: Arc::new(watch::Sender::new(())),
         }

@@ -9,9 +9,9 @@ use tokio::time::sleep;
 
 use super::checkpoints::{Checkpoints, Deleted};
 use super::{Chat, ChatError, LiveWriter, host_mark, prompt};
-use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
-use crate::engine::{Event, Generation, Place, Prompt, Task};
-use crate::plugins::{Context, Draft, PluginSet};
+use crate::domain::{FinishReason, Mark, Message, MessageStatus, PromptMessage, UserId};
+use crate::engine::{EngineError, Event, Generation, Place, Task};
+use crate::plugins::{Context, PluginSet};
 use crate::store::Outcome;
 
 /// How long to wait before the end of a reply is offered to a failing database again.
@@ -30,11 +30,10 @@ impl ReplyTask {
     /// Writes the reply, commits it, then announces its end.
     pub(super) async fn run(self, place: Place, writer: LiveWriter) {
         let mut marks = self.reply.marks.clone();
-        let outcome = match self.prepare(&mut marks).await {
-            Ok((prompt, params)) => match place.submit(prompt, self.task(params)) {
-                Ok(generation) => self.release(self.collect(generation, marks, &writer).await).await,
-                Err(error) => failed(error.to_string(), marks),
-            },
+        let outcome = match self.begin(place, &mut marks).await {
+            Ok((generation, opening)) => {
+                self.release(self.collect(generation, opening, marks, &writer).await).await
+            }
             Err(error) => failed(error.to_string(), marks),
         };
         let outcome = Outcome { marks: without_doubles(outcome.marks), ..outcome };
@@ -45,42 +44,49 @@ impl ReplyTask {
         writer.close(outcome.error);
     }
 
-    /// History, then `on_prompt`, then the chat template, with the oldest turns left out until it fits.
-    async fn prepare(&self, marks: &mut Vec<Mark>) -> Result<(Prompt, SamplingParams), ChatError> {
+    /// History, then `on_prompt`, then the chat template, with the oldest turns left out until it fits, then the queue. Also
+    /// returns what the reply begins with.
+    async fn begin(&self, place: Place, marks: &mut Vec<Mark>) -> Result<(Generation, String), ChatError> {
         let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
-        let draft = Draft {
-            messages: prompt::messages(&self.chat.config, branch, self.reply.id),
-            params: self.chat.generation.clone(),
-        };
+        let messages = prompt::messages(&self.chat.config, branch, self.reply.id);
+        let draft = prompt::draft(messages, self.chat.generation.clone(), None);
         let (draft, skipped) =
             self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
         marks.extend(skipped);
-        let model = self.chat.engine.model()?;
-        let Draft { messages, params } = draft;
-        let max_tokens = params.max_tokens;
-        let prompt = tokio::task::spawn_blocking(move || model.prepare(&messages, max_tokens))
-            .await
-            .map_err(|_| ChatError::Panicked)??;
-        marks.extend((prompt.left_out > 0).then(|| left_out(prompt.left_out)));
-        Ok((prompt, params))
-    }
-
-    /// A reply that a plugin may still change is kept nowhere before it did.
-    fn task(&self, params: SamplingParams) -> Task {
-        Task {
+        let request = prompt::request(draft, None, &self.chat.limits);
+        marks.extend(request.marks);
+        let task = Task {
             conversation: Some(self.reply.conversation_id),
+            // A reply that a plugin may still change is kept nowhere before it did.
             keep_reply: !self.plugins.holds_reply(),
-            ..Task::from(params)
-        }
+            grammar: request.grammar,
+            ..Task::from(request.params)
+        };
+        let (generation, messages) = submit(place, request.messages, task).await?;
+        marks.extend((messages > 0).then(|| left_out(messages)));
+        Ok((generation, request.opening))
     }
 
     /// Follows the engine to the end of the reply. Unless a plugin holds it, text is published as it comes and
     /// stored at every checkpoint.
-    async fn collect(&self, mut generation: Generation, marks: Vec<Mark>, writer: &LiveWriter) -> Outcome {
+    async fn collect(
+        &self,
+        mut generation: Generation,
+        opening: String,
+        marks: Vec<Mark>,
+        writer: &LiveWriter,
+    ) -> Outcome {
         let hold = self.plugins.holds_reply();
         let mut outcome = unfinished(marks);
         let mut stopping = self.chat.stopping.subscribe();
         let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
+        if !opening.is_empty() {
+            outcome.content.push_str(&opening);
+            if !hold {
+                writer.push(&opening);
+            }
+            checkpoints.changed();
+        }
         loop {
             tokio::select! {
                 event = generation.next() => match event {
@@ -105,7 +111,7 @@ impl ReplyTask {
                         outcome.finish_reason = Some(end.reason);
                         outcome.usage = Some(end.usage);
                         outcome.seed = Some(end.seed);
-                        outcome.token_ids = end.token_ids;
+                        outcome.token_ids = end.token_ids.filter(|_| opening.is_empty());
                         return outcome;
                     }
                     Event::Failed(sentence) => {
@@ -157,6 +163,20 @@ impl ReplyTask {
             sleep(STORE_AGAIN_AFTER).await;
         }
     }
+}
+
+/// The chat template, with the oldest turns left out until it fits, then the queue. Also returns how many were left out.
+pub(super) async fn submit(
+    place: Place,
+    messages: Vec<PromptMessage>,
+    task: Task,
+) -> Result<(Generation, usize), ChatError> {
+    let submitted = tokio::task::spawn_blocking(move || {
+        let prompt = place.model().prepare(&messages, task.params.max_tokens)?;
+        let left_out = prompt.left_out;
+        Ok::<_, EngineError>((place.submit(prompt, task)?, left_out))
+    });
+    Ok(submitted.await.map_err(|_| ChatError::Panicked)??)
 }
 
 /// A plugin that is skipped by every hook says so once.

@@ -11,7 +11,12 @@ use crate::domain::{PromptMessage, Role, SamplingParams};
 /// Largest `params`, as JSON, in bytes.
 const MAX_PARAMS_BYTES: usize = 1 << 20;
 
-/// `#{messages: [#{role, content}], params: #{…}, stop: […]}`.
+/// Largest `json_schema`, as JSON, in bytes; the engine takes no larger one.
+const MAX_SCHEMA_BYTES: usize = 32 << 10;
+
+const KEYS: &str = "messages, params, stop, grammar, json_schema, prefill";
+
+/// `#{messages: [#{role, content}], params: #{…}, stop: […], grammar, json_schema, prefill}`; `()` is what there is none of.
 pub(super) fn to_script(draft: &Draft) -> Dynamic {
     let message = |message: &PromptMessage| {
         let entries: [(&str, Dynamic); 2] =
@@ -24,6 +29,9 @@ pub(super) fn to_script(draft: &Draft) -> Dynamic {
         ("messages", Dynamic::from_array(draft.messages.iter().map(message).collect())),
         ("params", from_json(&Value::Object(params))),
         ("stop", from_json(&stop)),
+        ("grammar", text_or_unit(draft.grammar.as_deref())),
+        ("json_schema", draft.json_schema.as_deref().map_or(Dynamic::UNIT, schema_for_script)),
+        ("prefill", text_or_unit(draft.prefill.as_deref())),
     ]))
 }
 
@@ -33,19 +41,63 @@ pub(super) fn from_script(returned: &Dynamic, before: &Draft) -> Result<Draft, S
     let Ok(returned) = returned.as_map_ref() else {
         return Err(format!("must return the draft or (), not {}", type_name(returned)));
     };
-    let mut draft = Draft { messages: before.messages.clone(), params: before.params.clone() };
+    let mut draft = before.clone();
     for (key, value) in returned.iter() {
         match key.as_str() {
             "messages" => draft.messages = messages(value, &before.messages)?,
             "params" => set_params(&mut draft.params, value)?,
             "stop" => set(&mut draft.params, [("stop", value)].into_iter())?,
+            "grammar" => draft.grammar = optional_text(key, value)?,
+            "json_schema" => draft.json_schema = schema(value, before.json_schema.as_deref())?,
+            "prefill" => draft.prefill = optional_text(key, value)?,
             other => {
-                return Err(format!("returned a draft with \"{other}\"; it has messages, params, stop"));
+                return Err(format!("returned a draft with \"{other}\"; it has {KEYS}"));
             }
         }
     }
+    if draft.grammar.is_some() && draft.json_schema.is_some() {
+        return Err("returned both grammar and json_schema; one of them must be ()".into());
+    }
+    let said_last = draft.messages.last().is_some_and(|last| last.role == Role::Assistant);
+    if said_last && draft.prefill.is_some() {
+        return Err(
+            "returned a prefill behind a message of the assistant's, which the reply continues already"
+                .into(),
+        );
+    }
     draft.params.check().map_err(|wrong| format!("returned params.{wrong}"))?;
     Ok(draft)
+}
+
+fn text_or_unit(text: Option<&str>) -> Dynamic {
+    text.map_or(Dynamic::UNIT, Into::into)
+}
+
+fn schema_for_script(text: &str) -> Dynamic {
+    serde_json::from_str(text).map_or(Dynamic::UNIT, |schema| from_json(&schema))
+}
+
+/// A text, or none where it is `()` or empty.
+fn optional_text(key: &str, value: &Dynamic) -> Result<Option<String>, String> {
+    if value.is_unit() {
+        return Ok(None);
+    }
+    let text = text(value).map_err(|why| format!("returned {key}, which {why}"))?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// A schema's text; one that is as it was keeps the order of its keys, which the reply follows.
+pub(super) fn schema(value: &Dynamic, before: Option<&str>) -> Result<Option<String>, String> {
+    if value.is_unit() {
+        return Ok(None);
+    }
+    if !value.is_map() {
+        return Err(format!("returned json_schema of type {}; it must be a map or ()", type_name(value)));
+    }
+    let schema =
+        to_json(value, MAX_SCHEMA_BYTES).map_err(|why| format!("returned json_schema, where {why}"))?;
+    let unchanged = |text: &&str| to_json(&schema_for_script(text), MAX_SCHEMA_BYTES).as_ref() == Ok(&schema);
+    Ok(Some(before.filter(unchanged).map_or_else(|| schema.to_string(), str::to_owned)))
 }
 
 fn map<const N: usize>(entries: [(&str, Dynamic); N]) -> Map {

@@ -91,12 +91,18 @@ impl Context {
 }
 
 /// The request to the model, as `on_prompt` sees it. A script finds `stop` beside `params`, not in it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Draft {
     /// The conversation, oldest first.
     pub messages: Vec<PromptMessage>,
     /// How the reply is sampled and when it ends.
     pub params: SamplingParams,
+    /// What the reply must look like, in GBNF; not together with `json_schema`.
+    pub grammar: Option<String>,
+    /// What JSON the reply must be: the text of a schema.
+    pub json_schema: Option<String>,
+    /// What the reply begins with.
+    pub prefill: Option<String>,
 }
 
 /// What becomes of a message.

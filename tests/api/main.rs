@@ -8,6 +8,7 @@ mod support;
 mod accounts;
 mod configuration;
 mod crashes;
+mod draft;
 mod house;
 mod isolation;
 mod keys;

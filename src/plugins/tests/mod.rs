@@ -1,6 +1,7 @@
 //! Plugins in folders of their own, driven through the public API.
 
 mod chain;
+mod draft;
 mod host;
 mod hostile;
 mod manual;
@@ -69,7 +70,7 @@ fn said(role: Role, content: &str) -> PromptMessage {
 
 fn draft(messages: &[(Role, &str)]) -> Draft {
     let messages = messages.iter().map(|(role, content)| said(*role, content)).collect();
-    Draft { messages, params: SamplingParams::default() }
+    Draft { messages, ..Draft::default() }
 }
 
 /// What a message becomes when the model is asked.
