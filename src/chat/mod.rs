@@ -3,6 +3,7 @@
 //! Invariants: no Rocket here; a place in the queue comes before anything is written; a reply runs in a task of
 //! the server's and never in a connection; what a holding plugin has not released is neither live nor stored.
 
+mod aside;
 mod checkpoints;
 mod completion;
 mod error;
@@ -49,7 +50,7 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// Ties the rooms together.
+    /// Ties the rooms together. `stopping` becomes true when the server stops.
     pub fn new(
         store: Store,
         plugins: Plugins,
@@ -57,6 +58,7 @@ impl Chat {
         config: ChatConfig,
         generation: SamplingParams,
         limits: LimitsConfig,
+        stopping: Arc<watch::Sender<bool>>,
     ) -> Self {
         Self {
             store,
@@ -66,7 +68,7 @@ impl Chat {
             config,
             generation,
             limits,
-            stopping: Arc::new(watch::Sender::new(false)),
+            stopping,
             running: Arc::new(watch::Sender::new(())),
         }
     }

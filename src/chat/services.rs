@@ -4,17 +4,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
-use crate::domain::{KvQuota, KvShelf, now};
+use super::aside::Aside;
+use crate::config::LimitsConfig;
+use crate::domain::{KvQuota, KvShelf, SamplingParams, now};
 use crate::engine::{Engine, EngineError};
 use crate::plugins::{KeyValue, Services, Tokens};
 use crate::store::{Store, StoreError};
 
 /// The services of a server. Call it within its runtime.
-pub fn services(engine: &Engine, store: &Store) -> Services {
+pub fn services(
+    engine: &Engine,
+    store: &Store,
+    generation: &SamplingParams,
+    limits: &LimitsConfig,
+    stopping: &watch::Sender<bool>,
+) -> Services {
+    let runtime = Handle::current();
+    let aside = Aside {
+        engine: engine.clone(),
+        runtime: runtime.clone(),
+        generation: generation.clone(),
+        limits: limits.clone(),
+        stopping: stopping.subscribe(),
+    };
     Services {
         tokens: Some(Arc::new(Counter(engine.clone()))),
-        kv: Some(Arc::new(Shelves { store: store.clone(), runtime: Handle::current() })),
+        kv: Some(Arc::new(Shelves { store: store.clone(), runtime })),
+        llm: Some(Arc::new(aside)),
     }
 }
 
@@ -27,7 +45,7 @@ impl Tokens for Counter {
 }
 
 /// What a script is told of an engine's error: nothing that a person wrote.
-fn told(error: &EngineError) -> String {
+pub(super) fn told(error: &EngineError) -> String {
     match error {
         EngineError::NoModel(_) | EngineError::Failed(_) => "the model cannot be used".into(),
         EngineError::Template(_) => "the model's chat template refuses these messages".into(),

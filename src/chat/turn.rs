@@ -30,11 +30,18 @@ impl ReplyTask {
     /// Writes the reply, commits it, then announces its end.
     pub(super) async fn run(self, place: Place, writer: LiveWriter) {
         let mut marks = self.reply.marks.clone();
-        let outcome = match self.begin(place, &mut marks).await {
-            Ok((generation, opening)) => {
+        let mut stopping = self.chat.stopping.subscribe();
+        let begun = tokio::select! {
+            begun = self.begin(place, &mut marks) => Ok(begun),
+            () = writer.stopped() => Err(MessageStatus::Stopped),
+            () = told_to_stop(&mut stopping) => Err(MessageStatus::Interrupted),
+        };
+        let outcome = match begun {
+            Ok(Ok((generation, opening))) => {
                 self.release(self.collect(generation, opening, marks, &writer).await).await
             }
-            Err(error) => failed(error.to_string(), marks),
+            Ok(Err(error)) => failed(error.to_string(), marks),
+            Err(status) => Outcome { status, ..unfinished(marks) },
         };
         let outcome = Outcome { marks: without_doubles(outcome.marks), ..outcome };
         self.commit(&outcome, &writer).await;

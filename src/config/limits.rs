@@ -37,11 +37,10 @@ impl LimitsConfig {
     pub(super) fn check(&self, own: &SamplingParams) -> Result<(), (&'static str, String)> {
         let above =
             |key, own: String| Err((key, format!("must not be below {key} of [default.generation], {own}")));
-        // Written as "not at least", so that NaN fails.
-        if !(self.max_tokens >= own.max_tokens) {
+        if self.max_tokens < own.max_tokens {
             return above("max_tokens", own.max_tokens.to_string());
         }
-        if !(self.temperature >= own.temperature) {
+        if self.temperature.is_nan() || self.temperature < own.temperature {
             return above("temperature", own.temperature.to_string());
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 mod error;
 mod limits;
+mod plugins;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
 pub use limits::LimitsConfig;
-pub use tables::{
-    AccountsConfig, Backend, CacheType, ChatConfig, FlashAttention, LlmConfig, PluginsConfig, Registration,
-};
+pub use plugins::PluginsConfig;
+pub use tables::{AccountsConfig, Backend, CacheType, ChatConfig, FlashAttention, LlmConfig, Registration};
 
 use crate::domain::SamplingParams;
 

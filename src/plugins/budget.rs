@@ -84,6 +84,11 @@ pub(super) fn left() -> Duration {
     deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
+/// Moves the running call's deadline: time that it spent waiting for the model is not its own.
+pub(super) fn extend(by: Duration) {
+    CALL.with(|it| it.deadline.set(it.deadline.get().map(|deadline| deadline + by)));
+}
+
 /// Whether the running call is over its deadline. For host functions that loop by themselves.
 pub(super) fn is_late() -> bool {
     CALL.with(|it| late(it).is_some())

@@ -4,15 +4,16 @@
 //! the request and never from the script.
 
 use std::cell::{Cell, RefCell};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rhai::EvalAltResult;
 
 use super::fault::host_error;
 use super::hooks::Context;
-use super::sandbox::Sandbox;
-use super::services::{KeyValue, Services};
-use super::{budget, kv};
+use super::plugin::Plugin;
+use super::sandbox::{self, Sandbox};
+use super::services::{KeyValue, Llm, LlmOrder, Services};
+use super::{budget, memory};
 use crate::domain::{ConversationId, KvQuota, KvScope, KvShelf, UserId};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -36,6 +37,20 @@ pub(super) struct Caller {
     conversation: Option<ConversationId>,
     pub(super) quota: KvQuota,
     kv_calls: Cell<u32>,
+    /// Whether the plugin asks for `llm`, and whether the operator grants it.
+    llm: (bool, bool),
+    llm_calls: Cell<u32>,
+    llm_limits: LlmLimits,
+    in_a_reply: bool,
+}
+
+/// What one call may let the model do.
+struct LlmLimits {
+    calls: u32,
+    /// Each time.
+    within: Duration,
+    /// Each time.
+    tokens: u32,
 }
 
 /// Ends the call's rights when it is dropped.
@@ -49,14 +64,25 @@ impl Drop for Entered {
 }
 
 /// From now on host functions act for this plugin and this request.
-pub(super) fn enter(sandbox: &Sandbox, plugin: &str, ctx: &Context) -> Entered {
+pub(super) fn enter(sandbox: &Sandbox, plugin: &Plugin, ctx: &Context) -> Entered {
+    let config = &sandbox.config;
+    let granted = config.grants.get(&plugin.id);
+    let names_llm = |list: &Vec<String>| list.iter().any(|it| it == "llm");
     CALLER.set(Some(Caller {
         services: sandbox.services.clone(),
-        plugin: plugin.to_owned(),
+        plugin: plugin.id.clone(),
         user: ctx.user_id,
         conversation: ctx.conversation,
-        quota: KvQuota { keys: sandbox.config.kv_max_keys, bytes: sandbox.config.kv_max_bytes },
+        quota: KvQuota { keys: config.kv_max_keys, bytes: config.kv_max_bytes },
         kv_calls: Cell::new(0),
+        llm: (names_llm(&plugin.manifest.capabilities), granted.is_some_and(names_llm)),
+        llm_calls: Cell::new(0),
+        llm_limits: LlmLimits {
+            calls: config.llm_max_calls,
+            within: Duration::from_millis(config.llm_deadline_ms),
+            tokens: config.llm_max_tokens,
+        },
+        in_a_reply: ctx.kind == "chat",
     }));
     Entered
 }
@@ -101,7 +127,54 @@ impl Caller {
             return Err(host_error(format!("a call may use the kv functions {MAX_KV_CALLS} times")));
         }
         let shelf = KvShelf { plugin: self.plugin.clone(), scope };
-        kv::foreign(|| ask(store.as_ref(), &shelf, budget::left()), take)
+        foreign(|| ask(store.as_ref(), &shelf, budget::left()), take)
+    }
+
+    /// The model, if the plugin may use it now, and an order to fill.
+    pub(super) fn llm(&self) -> Fallible<(&dyn Llm, LlmOrder)> {
+        match self.llm {
+            (false, _) => return Err(host_error("llm_generate needs capabilities: [\"llm\"] in PLUGIN")),
+            (true, false) => {
+                let grant = format!("grants = {{ {} = [\"llm\"] }} in [default.plugins]", self.plugin);
+                return Err(host_error(format!("llm_generate needs the operator's grant: {grant}")));
+            }
+            (true, true) => {}
+        }
+        let Some(llm) = &self.services.llm else {
+            return Err(host_error("llm_generate: there is no model here"));
+        };
+        let most = self.llm_limits.calls;
+        if self.llm_calls.replace(self.llm_calls.get() + 1) >= most {
+            return Err(host_error(format!("a call may use llm_generate {most} times (llm_max_calls)")));
+        }
+        let order = LlmOrder {
+            user: self.user,
+            messages: Vec::new(),
+            params: llm.params(),
+            json_schema: None,
+            in_a_reply: self.in_a_reply,
+            within: self.llm_limits.within,
+            caller: None,
+        };
+        Ok((llm.as_ref(), order))
+    }
+
+    /// Lets the model write, off the call's own time and off the threads that run scripts; `take` makes of the text what the
+    /// script gets.
+    pub(super) fn generate<R>(
+        &self,
+        llm: &dyn Llm,
+        mut order: LlmOrder,
+        take: impl FnOnce(&String) -> Fallible<R>,
+    ) -> Fallible<R> {
+        order.params.max_tokens = order.params.max_tokens.min(self.llm_limits.tokens);
+        let since = Instant::now();
+        let written = || {
+            let written = llm.generate(LlmOrder { caller: sandbox::step_aside(), ..order });
+            budget::extend(since.elapsed());
+            written.map_err(|why| format!("llm_generate: {why}"))
+        };
+        foreign(written, take)
     }
 
     fn scope(&self, named: &str) -> Fallible<KvScope> {
@@ -115,4 +188,18 @@ impl Caller {
             _ => Err(host_error("a scope is \"global\", \"user\" or \"conversation\"")),
         }
     }
+}
+
+/// What another thread allocated is looked at here and given back uncounted.
+fn foreign<T, R>(
+    ask: impl FnOnce() -> Result<T, String>,
+    take: impl FnOnce(&T) -> Fallible<R>,
+) -> Fallible<R> {
+    let answer = memory::uncounted(ask);
+    let taken = match &answer {
+        Ok(answer) => take(answer),
+        Err(why) => Err(host_error(why.clone())),
+    };
+    memory::uncounted(|| drop(answer));
+    taken
 }

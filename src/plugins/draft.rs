@@ -46,7 +46,7 @@ pub(super) fn from_script(returned: &Dynamic, before: &Draft) -> Result<Draft, S
         match key.as_str() {
             "messages" => draft.messages = messages(value, &before.messages)?,
             "params" => set_params(&mut draft.params, value)?,
-            "stop" => set(&mut draft.params, [("stop", value)].into_iter())?,
+            "stop" => set(&mut draft.params, [("stop", value)].into_iter()).map_err(in_params)?,
             "grammar" => draft.grammar = optional_text(key, value)?,
             "json_schema" => draft.json_schema = schema(value, before.json_schema.as_deref())?,
             "prefill" => draft.prefill = optional_text(key, value)?,
@@ -104,7 +104,7 @@ fn map<const N: usize>(entries: [(&str, Dynamic); N]) -> Map {
     entries.into_iter().map(|(key, value)| (key.into(), value)).collect()
 }
 
-fn messages(returned: &Dynamic, before: &[PromptMessage]) -> Result<Vec<PromptMessage>, String> {
+pub(super) fn messages(returned: &Dynamic, before: &[PromptMessage]) -> Result<Vec<PromptMessage>, String> {
     let Ok(returned) = returned.as_array_ref() else {
         return Err(format!("returned messages of type {}; they must be an array", type_name(returned)));
     };
@@ -154,25 +154,28 @@ fn set_params(params: &mut SamplingParams, returned: &Dynamic) -> Result<(), Str
     if returned.contains_key("stop") {
         return Err("returned params.stop; stop stands beside params, as draft.stop".into());
     }
-    set(params, returned.iter().map(|(key, value)| (key.as_str(), value)))
+    set(params, returned.iter().map(|(key, value)| (key.as_str(), value))).map_err(in_params)
 }
 
-/// Sets the parameters that differ, one by one, so that the error can name the one that is wrong.
-fn set<'a>(
+fn in_params(why: String) -> String {
+    format!("returned params.{why}")
+}
+
+/// Sets the parameters that differ, one by one, so that the error can begin with the name of the one that is wrong.
+pub(super) fn set<'a>(
     params: &mut SamplingParams,
     returned: impl Iterator<Item = (&'a str, &'a Dynamic)>,
 ) -> Result<(), String> {
     let mut all = params_as_json(params);
     for (key, value) in returned {
-        let value =
-            to_json(value, MAX_PARAMS_BYTES).map_err(|why| format!("returned params.{key}, where {why}"))?;
+        let value = to_json(value, MAX_PARAMS_BYTES).map_err(|why| format!("{key}, where {why}"))?;
         let Some(before) = all.get_mut(key) else {
-            return Err(format!("returned params.{key}; there is no such parameter"));
+            return Err(format!("{key}; there is no such parameter"));
         };
         if *before != value {
             *before = value;
-            *params = SamplingParams::deserialize(&all)
-                .map_err(|why| format!("returned params.{key} of a wrong type: {why}"))?;
+            *params =
+                SamplingParams::deserialize(&all).map_err(|why| format!("{key} of a wrong type: {why}"))?;
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fault::HostError;
 use super::natives::collect;
 use super::patterns::Patterns;
-use super::{budget, caller, json, kv};
+use super::{budget, caller, json, kv, llm};
 
 /// What `on_message` may return beside a text.
 #[derive(Debug, Clone)]
@@ -46,6 +46,7 @@ pub(super) fn register(engine: &mut rhai::Engine) {
         });
     json::register(engine);
     kv::register(engine);
+    llm::register(engine);
     #[cfg(test)]
     engine.register_fn("test_panic", || -> () { panic!("a host function panics on purpose") });
 }

@@ -6,8 +6,8 @@ use rhai::{Dynamic, EvalAltResult, NativeCallContext};
 
 use super::caller;
 use super::fault::host_error;
+use super::json;
 use super::natives::collect;
-use super::{json, memory};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -89,18 +89,4 @@ fn checked(key: &str) -> Fallible<&str> {
         return Err(host_error(format!("a key has 1 to {MAX_KEY_BYTES} bytes and no NUL character")));
     }
     Ok(key)
-}
-
-/// What another thread allocated is looked at here and given back uncounted.
-pub(super) fn foreign<T, R>(
-    ask: impl FnOnce() -> Result<T, String>,
-    take: impl FnOnce(&T) -> Fallible<R>,
-) -> Fallible<R> {
-    let answer = memory::uncounted(ask);
-    let taken = match &answer {
-        Ok(answer) => take(answer),
-        Err(why) => Err(host_error(why.clone())),
-    };
-    memory::uncounted(|| drop(answer));
-    taken
 }

@@ -4,8 +4,10 @@ use rhai::{Dynamic, Map};
 
 use super::settings::Settings;
 use super::value::type_name;
+use crate::config::PluginsConfig;
 
-const KEYS: &[&str] = &["name", "version", "description", "api", "priority", "fail", "hold", "settings"];
+const KEYS: &[&str] =
+    &["name", "version", "description", "api", "priority", "fail", "hold", "settings", "capabilities"];
 
 /// What happens to the reply when the plugin fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(super) struct Manifest {
     /// `hold: "reply"`: nothing of a reply is shown or stored before `on_response` has run.
     pub(super) holds_reply: bool,
     pub(super) settings: Settings,
+    /// `capabilities`: what it asks the operator for.
+    pub(super) capabilities: Vec<String>,
 }
 
 impl Manifest {
@@ -41,6 +45,7 @@ impl Manifest {
             on_failure: OnFailure::Skip,
             holds_reply: false,
             settings: Settings::default(),
+            capabilities: Vec::new(),
         }
     }
 
@@ -88,8 +93,19 @@ impl Manifest {
             };
             manifest.settings = Settings::parse(&settings)?;
         }
+        if let Some(wanted) = declared.get("capabilities") {
+            manifest.capabilities = capabilities(wanted)?;
+        }
         Ok(manifest)
     }
+}
+
+fn capabilities(wanted: &Dynamic) -> Result<Vec<String>, String> {
+    let known = PluginsConfig::CAPABILITIES;
+    let wrong = || format!("PLUGIN.capabilities must be a list of {}", known.join(", "));
+    let wanted = wanted.as_array_ref().map_err(|_| wrong())?;
+    let text = |it: &Dynamic| it.clone().into_string().ok().filter(|it| known.contains(&it.as_str()));
+    wanted.iter().map(|it| text(it).ok_or_else(wrong)).collect()
 }
 
 fn text(declared: &Map, key: &str) -> Result<Option<String>, String> {
@@ -141,6 +157,10 @@ mod tests {
             "PLUGIN.fail must be \"open\" or \"closed\", not \"shut\""
         );
         assert_eq!(sentence(serde_json::json!({"hold": 40})), "PLUGIN.hold must be 0 or \"reply\", not 40");
+        assert_eq!(
+            sentence(serde_json::json!({"capabilities": ["net"]})),
+            "PLUGIN.capabilities must be a list of llm"
+        );
         assert_eq!(sentence(serde_json::json!([])), "PLUGIN must be a map #{…}, not array");
     }
 }

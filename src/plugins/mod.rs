@@ -30,6 +30,7 @@ mod caller;
 mod host;
 mod json;
 mod kv;
+mod llm;
 mod memory;
 mod natives;
 mod patterns;
@@ -43,7 +44,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use hooks::{Context, Denied, Draft, Hook, MessageAction, RequestSource};
-pub use services::{KeyValue, Services, Tokens};
+pub use services::{KeyValue, Llm, LlmOrder, Services, Tokens};
 pub use set::{MessageOutcome, PluginSet};
 
 use crate::config::PluginsConfig;

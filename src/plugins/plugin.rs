@@ -90,7 +90,7 @@ impl Plugin {
                 self.source.fault_at(&format!("fn {}", hook.name()), format!("{} {why}", hook.name()))
             })
         };
-        let _caller = caller::enter(sandbox, &self.id, ctx);
+        let _caller = caller::enter(sandbox, self, ctx);
         let (result, spent) = budget::within(&sandbox.config, &self.id, call);
         tracing::debug!(
             plugin = self.id,

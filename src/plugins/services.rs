@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::{KvQuota, KvShelf};
+use tokio::sync::watch;
+
+use crate::domain::{KvQuota, KvShelf, PromptMessage, SamplingParams, UserId};
 
 /// The services that scripts reach; without one, the functions over it are errors that say so.
 #[derive(Clone, Default)]
@@ -14,6 +16,8 @@ pub struct Services {
     pub tokens: Option<Arc<dyn Tokens>>,
     /// Behind `kv_get` and its like.
     pub kv: Option<Arc<dyn KeyValue>>,
+    /// Behind `llm_generate`.
+    pub llm: Option<Arc<dyn Llm>>,
 }
 
 /// Counts tokens.
@@ -48,4 +52,36 @@ pub trait KeyValue: Send + Sync {
 
     /// In order.
     fn keys(&self, shelf: &KvShelf, within: Duration) -> Result<Vec<String>, String>;
+}
+
+/// Lets the model write for a plugin.
+pub trait Llm: Send + Sync {
+    /// The operator's parameters.
+    fn params(&self) -> SamplingParams;
+
+    /// What the model writes. Blocks until it is whole, `within` is over, nobody waits any more, or the server stops. No hook
+    /// runs on it.
+    ///
+    /// # Errors
+    /// It came to no end, or could not begin.
+    fn generate(&self, order: LlmOrder) -> Result<String, String>;
+}
+
+/// What a plugin wants written.
+#[derive(Debug, Clone)]
+pub struct LlmOrder {
+    /// The person on whose behalf.
+    pub user: UserId,
+    /// For the chat template; not empty.
+    pub messages: Vec<PromptMessage>,
+    /// How it is sampled and when it ends, in range.
+    pub params: SamplingParams,
+    /// The schema of the JSON that it must be.
+    pub json_schema: Option<String>,
+    /// Whether a reply waits for it, which holds a place in the queue already. Otherwise nobody does.
+    pub in_a_reply: bool,
+    /// Longest wait.
+    pub within: Duration,
+    /// Its sender is dropped when nobody waits for the call any more.
+    pub caller: Option<watch::Receiver<()>>,
 }

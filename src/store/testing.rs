@@ -1,5 +1,6 @@
 //! A database of their own for tests.
 
+use sqlx::{Any, Transaction};
 use tempfile::TempDir;
 
 use super::{NewTurn, Outcome, Store, sqlite_url};
@@ -21,7 +22,7 @@ pub(crate) async fn user(store: &Store, name: &str) -> User {
 }
 
 /// Keeps the database locked against every other writer while it lives.
-pub(crate) async fn locked(store: &Store) -> impl Sized + use<> {
+pub(crate) async fn locked(store: &Store) -> Transaction<'static, Any> {
     store.write().await.unwrap()
 }
 

@@ -12,6 +12,7 @@ mod draft;
 mod house;
 mod isolation;
 mod keys;
+mod llm;
 mod models;
 mod openai;
 mod openai_plugins;

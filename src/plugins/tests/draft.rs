@@ -51,7 +51,7 @@ async fn wrong_forms_and_beginnings_are_errors_with_file_and_line() {
     for (body, why) in [
         ("draft.grammar = 7; draft", "on_prompt returned grammar, which is not a string but int"),
         ("draft.prefill = []; draft", "on_prompt returned prefill, which is not a string but array"),
-        ("draft.prefill = \"\\0\"; draft", "on_prompt returned prefill, which holds a NUL character"),
+        ("draft.prefill = \"\\x00\"; draft", "on_prompt returned prefill, which holds a NUL character"),
         (
             "draft.json_schema = \"{}\"; draft",
             "on_prompt returned json_schema of type string; it must be a map or ()",

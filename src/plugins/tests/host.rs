@@ -101,7 +101,7 @@ fn a_service_is_out_of_reach_while_the_file_is_loaded() {
 
 /// Keeps everything, and notes whose it is.
 #[derive(Default)]
-struct Shelves(Mutex<BTreeMap<String, String>>);
+pub(super) struct Shelves(Mutex<BTreeMap<String, String>>);
 
 impl Shelves {
     fn place(shelf: &KvShelf, key: &str) -> String {
@@ -145,7 +145,7 @@ impl KeyValue for Shelves {
     }
 }
 
-fn shelves() -> (Arc<Shelves>, Services) {
+pub(super) fn shelves() -> (Arc<Shelves>, Services) {
     let shelves = Arc::new(Shelves::default());
     (shelves.clone(), Services { kv: Some(shelves), ..Services::default() })
 }

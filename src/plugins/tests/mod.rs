@@ -4,6 +4,8 @@ mod chain;
 mod draft;
 mod host;
 mod hostile;
+mod json;
+mod llm;
 mod manual;
 
 mod reload;
