@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use figment::Figment;
@@ -15,9 +16,10 @@ use rocket::fairing::AdHoc;
 use rocket::{Build, Ignite, Rocket};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::accounts::Accounts;
-use crate::chat::Chat;
+use crate::chat::{self, Chat};
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, EngineError, EngineOptions, EngineState};
 use crate::plugins::Plugins;
@@ -178,9 +180,11 @@ async fn attach_rooms(
             return Err(rocket);
         }
     }
-    let plugins = Plugins::open(config.plugins);
+    let stopping = Arc::new(watch::Sender::new(false));
+    let services = chat::services(&engine, &store, &config.generation, &config.limits, &stopping);
+    let plugins = Plugins::with_services(config.plugins, services);
     let accounts = Accounts::new(store.clone(), config.accounts);
-    let chat = Chat::new(store, plugins, engine, config.chat, config.generation);
+    let chat = Chat::new(store, plugins, engine, config.chat, config.generation, config.limits, stopping);
     Ok(rocket.manage(accounts).manage(chat))
 }
 

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::attempts::Attempts;
-use super::render::render;
+use super::render::submit;
 use super::request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 use super::turn::{told_to_stop, without_doubles};
 use super::{Chat, ChatError, answer, prompt};
 use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, Usage, User, UserId};
-use crate::engine::{EngineError, Event, Finished, Generation, Model, Place, Task, Timings};
+use crate::engine::{EngineError, Event, Finished, Generation, Model, Task, Timings};
 use crate::plugins::{
-    Context, Denied, Draft, MessageAction, PluginSet, ReplyStream, RequestSource, ResponseAction, Retry,
+    Context, Denied, MessageAction, PluginSet, ReplyStream, RequestSource, ResponseAction, Retry,
 };
 
 /// The bias that bans a token.
@@ -29,6 +29,8 @@ pub struct Completion {
     plugins: Arc<PluginSet>,
     context: Context,
     marks: Vec<Mark>,
+    /// What a plugin lets the reply begin with, until it is told.
+    opening: String,
     /// The way through `on_chunk`.
     stream: ReplyStream,
     /// A plugin ended the reply.
@@ -47,6 +49,7 @@ struct Asked {
     chat: Chat,
     user: UserId,
     messages: Vec<PromptMessage>,
+    opening: String,
     task: Task,
 }
 
@@ -55,6 +58,14 @@ enum Source {
     /// The model has ended, and so did it.
     Ended(Finished),
     Plugin(String),
+}
+
+impl Source {
+    fn cancel(&self) {
+        if let Self::Model(generation) = self {
+            generation.cancel();
+        }
+    }
 }
 
 impl Chat {
@@ -71,6 +82,7 @@ impl Chat {
             source: RequestSource::Api,
             kind: "chat",
             user: user.name.to_string(),
+            user_id: user.id,
             conversation: None,
             model: model.name.clone(),
         };
@@ -83,8 +95,7 @@ impl Chat {
             .into());
         }
         let mut marks = Vec::new();
-        let mut answered = None;
-        let mut asked = None;
+        let (mut answered, mut asked, mut opening) = (None, None, String::new());
         if let Some(last) = messages.iter_mut().rfind(|message| message.role == Role::User) {
             let text = std::mem::take(&mut last.content);
             let outcome = plugins.on_message(&context, text).await.map_err(ChatError::Denied)?;
@@ -100,19 +111,22 @@ impl Chat {
                 if !messages.iter().any(|message| message.role == Role::System) {
                     messages.splice(0..0, prompt::system(&self.config));
                 }
-                let draft = Draft { messages, params };
+                let draft = prompt::draft(messages, params, grammar);
+                let given = draft.prefill.clone();
                 let (draft, skipped) = plugins.on_prompt(&context, draft).await.map_err(ChatError::Denied)?;
-                marks.extend(skipped);
-                let Draft { messages, mut params } = draft;
+                let mut request = prompt::request(draft, given.as_deref(), &self.limits);
                 if ignore_eos {
                     let bans = model.end_tokens().iter().map(|token| (token.to_string(), BAN));
-                    params.logit_bias.extend(bans);
+                    request.params.logit_bias.extend(bans);
                 }
                 let keep_reply = !plugins.filters_reply();
-                let task = Task { grammar, logprobs, keep_reply, ..params.into() };
+                let task = Task { grammar: request.grammar, logprobs, keep_reply, ..request.params.into() };
+                marks.extend(skipped.into_iter().chain(request.marks));
+                opening = request.opening;
+                let messages = request.messages;
                 if plugins.holds_reply() {
-                    let (messages, task) = (messages.clone(), task.clone());
-                    asked = Some(Asked { chat: self.clone(), user: user.id, messages, task });
+                    let (messages, opening, task) = (messages.clone(), opening.clone(), task.clone());
+                    asked = Some(Asked { chat: self.clone(), user: user.id, messages, opening, task });
                 }
                 Source::Model(submit(&plugins, &context, place, messages, task, &mut marks).await?)
             }
@@ -127,26 +141,12 @@ impl Chat {
             plugins,
             context,
             marks,
+            opening,
             stopping: self.stopping.subscribe(),
             passed: String::new(),
             ready: VecDeque::new(),
         })
     }
-}
-
-/// The chat template, `on_rendered`, then the queue.
-async fn submit(
-    plugins: &PluginSet,
-    context: &Context,
-    place: Place,
-    messages: Vec<PromptMessage>,
-    task: Task,
-    marks: &mut Vec<Mark>,
-) -> Result<Generation, ChatError> {
-    let model = place.model().clone();
-    let prompt = render(plugins, context, &model, messages, task.params.max_tokens, marks).await?;
-    let submitted = tokio::task::spawn_blocking(move || place.submit(prompt, task));
-    Ok(submitted.await.map_err(|_| ChatError::Panicked)??)
 }
 
 impl Completion {
@@ -229,6 +229,7 @@ impl Completion {
         self.attempts.again(retry, &mut asked.messages).map_err(ChatError::Denied)?;
         let place = asked.chat.engine.reserve(asked.user)?;
         let (messages, task) = (asked.messages.clone(), asked.task.clone());
+        self.opening.clone_from(&asked.opening);
         let (plugins, context) = (&self.plugins, &self.context);
         self.source = Source::Model(submit(plugins, context, place, messages, task, &mut self.marks).await?);
         self.stream = self.plugins.stream(&self.context);
@@ -238,6 +239,17 @@ impl Completion {
 
     /// The next text or the end, whoever it comes from.
     async fn step(&mut self) -> Result<Step, ChatError> {
+        if !self.opening.is_empty() {
+            let opening = std::mem::take(&mut self.opening);
+            let released = self.stream.push(opening).await.map_err(ChatError::Denied)?;
+            if released.stop {
+                self.stopped = true;
+                self.source.cancel();
+            }
+            if !released.text.is_empty() {
+                return Ok(Step::Piece(Piece { text: released.text, logprobs: Vec::new() }));
+            }
+        }
         let generation = match &mut self.source {
             Source::Model(generation) => generation,
             Source::Ended(finished) => return Ok(Step::End(finished.clone())),

@@ -4,6 +4,7 @@
 //! the server's and never in a connection; what a holding plugin has not released is neither live nor stored.
 
 mod answer;
+mod aside;
 mod attempts;
 mod checkpoints;
 mod completion;
@@ -13,6 +14,7 @@ mod live;
 mod prompt;
 mod render;
 mod request;
+mod services;
 mod title;
 mod turn;
 
@@ -26,9 +28,10 @@ pub use error::ChatError;
 pub use follow::{Follower, ReplyEvent};
 pub use live::{Live, LiveReply, LiveWriter};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
+pub use services::services;
 
 use self::turn::ReplyTask;
-use crate::config::ChatConfig;
+use crate::config::{ChatConfig, LimitsConfig};
 use crate::domain::{
     Conversation, ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus,
     PromptMessage, Role, SamplingParams, Title, User, UserId, UserText,
@@ -46,19 +49,22 @@ pub struct Chat {
     live: Live,
     config: ChatConfig,
     generation: SamplingParams,
+    limits: LimitsConfig,
     stopping: Arc<watch::Sender<bool>>,
     // Each running reply holds one receiver, so that the shutdown can wait for the last.
     running: Arc<watch::Sender<()>>,
 }
 
 impl Chat {
-    /// Ties the rooms together.
+    /// Ties the rooms together. `stopping` becomes true when the server stops.
     pub fn new(
         store: Store,
         plugins: Plugins,
         engine: Engine,
         config: ChatConfig,
         generation: SamplingParams,
+        limits: LimitsConfig,
+        stopping: Arc<watch::Sender<bool>>,
     ) -> Self {
         Self {
             store,
@@ -67,7 +73,8 @@ impl Chat {
             live: Live::default(),
             config,
             generation,
-            stopping: Arc::new(watch::Sender::new(false)),
+            limits,
+            stopping,
             running: Arc::new(watch::Sender::new(())),
         }
     }
@@ -295,6 +302,7 @@ impl Chat {
             source: RequestSource::Web,
             kind: "chat",
             user: user.name.to_string(),
+            user_id: user.id,
             conversation: Some(conversation),
             model: self.engine.model().map(|model| model.name.clone()).unwrap_or_default(),
         }

@@ -1,7 +1,60 @@
-//! History into the messages of a draft.
+//! History into the messages of a draft, and a draft into what the engine gets.
 
-use crate::config::ChatConfig;
-use crate::domain::{Message, MessageId, PromptMessage, Role};
+use super::host_mark;
+use crate::config::{ChatConfig, LimitsConfig};
+use crate::domain::{Mark, Message, MessageId, PromptMessage, Role, SamplingParams};
+use crate::engine::Grammar;
+use crate::plugins::Draft;
+
+/// What becomes of a draft.
+pub(super) struct Request {
+    /// For the chat template. A last message of the assistant's is continued.
+    pub(super) messages: Vec<PromptMessage>,
+    pub(super) params: SamplingParams,
+    pub(super) grammar: Option<Grammar>,
+    /// What the reply begins with, as far as its reader has not got it.
+    pub(super) opening: String,
+    /// What the reader should know.
+    pub(super) marks: Vec<Mark>,
+}
+
+/// The draft of a request; a last message of the assistant's is what the reply begins with.
+pub(super) fn draft(
+    mut messages: Vec<PromptMessage>,
+    params: SamplingParams,
+    grammar: Option<Grammar>,
+) -> Draft {
+    let prefill = prefill(&mut messages);
+    let (grammar, json_schema) = match grammar {
+        None => (None, None),
+        Some(Grammar::Gbnf(text)) => (Some(text), None),
+        Some(Grammar::JsonSchema(text)) => (None, Some(text)),
+    };
+    Draft { messages, params, grammar, json_schema, prefill }
+}
+
+/// What the engine gets, within the operator's limits. Of what the reply begins with its reader has got `given`.
+pub(super) fn request(draft: Draft, given: Option<&str>, limits: &LimitsConfig) -> Request {
+    let Draft { mut messages, mut params, grammar, json_schema, prefill: begun } = draft;
+    let begun = begun.or_else(|| prefill(&mut messages)).unwrap_or_default();
+    let opening = begun.strip_prefix(given.unwrap_or_default()).unwrap_or(&begun).to_owned();
+    if !begun.is_empty() {
+        messages.push(PromptMessage { role: Role::Assistant, content: begun, token_ids: None });
+    }
+    let marks = limits.clamp(&mut params).into_iter().map(host_mark).collect();
+    let grammar = grammar.map(Grammar::Gbnf).or(json_schema.map(Grammar::JsonSchema));
+    Request { messages, params, grammar, opening, marks }
+}
+
+/// Takes a last message of the assistant's away, unless it is the only one.
+fn prefill(messages: &mut Vec<PromptMessage>) -> Option<String> {
+    let said = messages.pop_if(|last| last.role == Role::Assistant)?;
+    if messages.is_empty() {
+        messages.push(said);
+        return None;
+    }
+    Some(said.content).filter(|text| !text.is_empty())
+}
 
 /// The operator's system prompt, where there is one.
 pub(super) fn system(config: &ChatConfig) -> Option<PromptMessage> {
@@ -56,6 +109,31 @@ mod tests {
             token_ids: Some(vec![1]),
             created_at: 0,
         }
+    }
+
+    fn prompt_message(role: Role, content: &str) -> PromptMessage {
+        PromptMessage { role, content: content.into(), token_ids: None }
+    }
+
+    #[test]
+    fn what_a_reply_begins_with_is_told_as_far_as_its_reader_has_not_got_it() {
+        let messages = vec![prompt_message(Role::User, "hi"), prompt_message(Role::Assistant, "Sure,")];
+        let asked =
+            draft(messages.clone(), SamplingParams::default(), Some(Grammar::Gbnf("root ::= \"x\"".into())));
+        let with = |prefill: &str| Draft { prefill: Some(prefill.into()), ..asked.clone() };
+        let limits = LimitsConfig::default();
+
+        let (unchanged, longer, other) = (
+            request(asked.clone(), Some("Sure,"), &limits),
+            request(with("Sure, here"), Some("Sure,"), &limits),
+            request(with("No."), Some("Sure,"), &limits),
+        );
+
+        assert_eq!((asked.messages.len(), asked.prefill.as_deref()), (1, Some("Sure,")));
+        assert_eq!([unchanged.opening, longer.opening, other.opening], ["", " here", "No."]);
+        assert_eq!(unchanged.messages, messages);
+        assert_eq!(longer.messages[1].content, "Sure, here");
+        assert_eq!(unchanged.grammar, Some(Grammar::Gbnf("root ::= \"x\"".into())));
     }
 
     #[test]

@@ -5,11 +5,26 @@ use std::sync::Arc;
 use super::ChatError;
 use super::turn::left_out;
 use crate::domain::{Mark, PromptMessage};
-use crate::engine::{Model, Origin, Prompt};
+use crate::engine::{Generation, Model, Origin, Place, Prompt, Task};
 use crate::plugins::{Context, PluginSet, RenderedSegment, SegmentOrigin};
 
-/// The chat template, with the oldest turns left out until it fits, then `on_rendered`.
-pub(super) async fn render(
+/// The chat template, with the oldest turns left out until it fits, then `on_rendered`, then the queue.
+pub(super) async fn submit(
+    plugins: &PluginSet,
+    context: &Context,
+    place: Place,
+    messages: Vec<PromptMessage>,
+    task: Task,
+    marks: &mut Vec<Mark>,
+) -> Result<Generation, ChatError> {
+    let model = place.model().clone();
+    let prompt = render(plugins, context, &model, messages, task.params.max_tokens, marks).await?;
+    // A grammar takes a while to be read.
+    let submitted = tokio::task::spawn_blocking(move || place.submit(prompt, task));
+    Ok(submitted.await.map_err(|_| ChatError::Panicked)??)
+}
+
+async fn render(
     plugins: &PluginSet,
     context: &Context,
     model: &Arc<Model>,

@@ -9,11 +9,12 @@ use tokio::time::sleep;
 
 use super::attempts::Attempts;
 use super::checkpoints::{Checkpoints, Deleted};
-use super::render::render;
-use super::{Chat, ChatError, LiveWriter, host_mark, prompt, title};
-use crate::domain::{FinishReason, Mark, Message, MessageStatus, SamplingParams, UserId};
+use super::prompt::{self, Request};
+use super::render::submit;
+use super::{Chat, ChatError, LiveWriter, host_mark, title};
+use crate::domain::{FinishReason, Mark, Message, MessageStatus, UserId};
 use crate::engine::{Event, Generation, Place, Task};
-use crate::plugins::{Context, Denied, Draft, PluginSet, ResponseAction, Retry};
+use crate::plugins::{Context, Denied, PluginSet, ResponseAction, Retry};
 use crate::store::Outcome;
 
 /// How long to wait before the end of a reply is offered to a failing database again.
@@ -45,54 +46,75 @@ impl ReplyTask {
         title::name(&self.chat, &self.plugins, &self.context, self.user, conversation).await;
     }
 
-    /// History, draft, model, `on_response`; from the model on once more for each time that a plugin wants another reply. A new
-    /// attempt takes a new place in the queue.
+    /// History, request, model, `on_response`; from the model on once more for each time that a plugin wants another reply. A
+    /// new attempt takes a new place in the queue.
     async fn write(
         &self,
         mut place: Place,
         marks: &mut Vec<Mark>,
         writer: &LiveWriter,
     ) -> Result<Outcome, ChatError> {
-        let mut draft = self.draft(marks).await?;
+        let mut request = match self.unless_over(writer, self.request(marks)).await? {
+            Ok(request) => request,
+            Err(outcome) => return Ok(outcome),
+        };
         let mut attempts = Attempts::new(self.plugins.max_retries());
         let mut held = "Writing. A plugin checks the reply before it is shown.".to_owned();
         loop {
-            let (messages, max_tokens) = (draft.messages.clone(), draft.params.max_tokens);
-            let model = place.model().clone();
-            let prompt = render(&self.plugins, &self.context, &model, messages, max_tokens, marks).await?;
-            let generation = place.submit(prompt, self.task(draft.params.clone()))?;
-            let mut outcome =
-                self.collect(generation, marks, writer, &held).await.map_err(ChatError::Denied)?;
+            let (messages, task) = (request.messages.clone(), self.task(&request));
+            let begun = submit(&self.plugins, &self.context, place, messages, task, marks);
+            let generation = match self.unless_over(writer, begun).await? {
+                Ok(generation) => generation,
+                Err(outcome) => return Ok(outcome),
+            };
+            let collected = self.collect(generation, &request.opening, marks, writer, &held).await;
+            let mut outcome = collected.map_err(ChatError::Denied)?;
             outcome.usage = outcome.usage.map(|usage| attempts.spent(usage));
             let retry = match self.release(outcome, marks).await.map_err(ChatError::Denied)? {
                 Released::Over(outcome) => return Ok(outcome),
                 Released::Again(retry) => retry,
             };
-            held = attempts.again(retry, &mut draft.messages).map_err(ChatError::Denied)?;
+            held = attempts.again(retry, &mut request.messages).map_err(ChatError::Denied)?;
             writer.wait_for(held.clone());
             place = self.chat.engine.reserve(self.user)?;
         }
     }
 
-    /// The history as `on_prompt` leaves it.
-    async fn draft(&self, marks: &mut Vec<Mark>) -> Result<Draft, ChatError> {
-        let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
-        let draft = Draft {
-            messages: prompt::messages(&self.chat.config, branch, self.reply.id),
-            params: self.chat.generation.clone(),
+    /// What some work brings, or how the reply ends if it is stopped first: a plugin may ask the model on the way.
+    async fn unless_over<T>(
+        &self,
+        writer: &LiveWriter,
+        work: impl Future<Output = Result<T, ChatError>>,
+    ) -> Result<Result<T, Outcome>, ChatError> {
+        let mut stopping = self.chat.stopping.subscribe();
+        let status = tokio::select! {
+            done = work => return done.map(Ok),
+            () = writer.stopped() => MessageStatus::Stopped,
+            () = told_to_stop(&mut stopping) => MessageStatus::Interrupted,
         };
+        Ok(Err(Outcome { status, ..unfinished(Vec::new()) }))
+    }
+
+    /// The history as `on_prompt` leaves it.
+    async fn request(&self, marks: &mut Vec<Mark>) -> Result<Request, ChatError> {
+        let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
+        let messages = prompt::messages(&self.chat.config, branch, self.reply.id);
+        let draft = prompt::draft(messages, self.chat.generation.clone(), None);
         let (draft, skipped) =
             self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
         marks.extend(skipped);
-        Ok(draft)
+        let mut request = prompt::request(draft, None, &self.chat.limits);
+        marks.append(&mut request.marks);
+        Ok(request)
     }
 
     /// A reply that a plugin may still change is kept nowhere before it did.
-    fn task(&self, params: SamplingParams) -> Task {
+    fn task(&self, request: &Request) -> Task {
         Task {
             conversation: Some(self.reply.conversation_id),
             keep_reply: !self.plugins.filters_reply(),
-            ..Task::from(params)
+            grammar: request.grammar.clone(),
+            ..Task::from(request.params.clone())
         }
     }
 
@@ -102,6 +124,7 @@ impl ReplyTask {
     async fn collect(
         &self,
         mut generation: Generation,
+        opening: &str,
         marks: &mut Vec<Mark>,
         writer: &LiveWriter,
         held: &str,
@@ -113,6 +136,16 @@ impl ReplyTask {
         let mut outcome = unfinished(Vec::new());
         let mut stopping = self.chat.stopping.subscribe();
         let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
+        if !opening.is_empty() {
+            let released = stream.push(opening.to_owned()).await?;
+            show(writer, &released.text, held);
+            outcome.content.push_str(&released.text);
+            checkpoints.changed();
+            if released.stop {
+                stopped = true;
+                generation.cancel();
+            }
+        }
         loop {
             tokio::select! {
                 event = generation.next() => match event {
@@ -148,7 +181,8 @@ impl ReplyTask {
                         outcome.finish_reason = Some(end.reason);
                         outcome.usage = Some(end.usage);
                         outcome.seed = Some(end.seed);
-                        outcome.token_ids = end.token_ids.filter(|_| !stream.altered());
+                        let unchanged = opening.is_empty() && !stream.altered();
+                        outcome.token_ids = end.token_ids.filter(|_| unchanged);
                         return Ok(outcome);
                     }
                     Event::Failed(sentence) => {

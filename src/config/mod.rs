@@ -4,6 +4,8 @@
 //! the merged [`Figment`].
 
 mod error;
+mod limits;
+mod plugins;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -14,9 +16,9 @@ use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
-pub use tables::{
-    AccountsConfig, Backend, CacheType, ChatConfig, FlashAttention, LlmConfig, PluginsConfig, Registration,
-};
+pub use limits::LimitsConfig;
+pub use plugins::PluginsConfig;
+pub use tables::{AccountsConfig, Backend, CacheType, ChatConfig, FlashAttention, LlmConfig, Registration};
 
 use crate::domain::SamplingParams;
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub llm: LlmConfig,
     /// `[default.generation]`
     pub generation: SamplingParams,
+    /// `[default.generation_limits]`
+    pub limits: LimitsConfig,
     /// `[default.chat]`
     pub chat: ChatConfig,
     /// `[default.accounts]`
@@ -75,7 +79,8 @@ const ROCKET_KEYS: &[&str] = &[
 ];
 
 /// Our tables and keys of a profile.
-const OUR_KEYS: &[&str] = &["data_dir", "llm", "generation", "chat", "accounts", "plugins"];
+const OUR_KEYS: &[&str] =
+    &["data_dir", "llm", "generation", "generation_limits", "chat", "accounts", "plugins"];
 
 impl Config {
     /// Reads and checks every table; the error names file, key, what is allowed and the nearest right key.
@@ -85,6 +90,7 @@ impl Config {
             server: read(figment, None)?,
             llm: read(figment, Some("llm"))?,
             generation: read(figment, Some("generation"))?,
+            limits: read(figment, Some("generation_limits"))?,
             chat: read(figment, Some("chat"))?,
             accounts: read(figment, Some("accounts"))?,
             plugins: read(figment, Some("plugins"))?,
@@ -98,6 +104,7 @@ impl Config {
         let place = |table| move |(key, why): (&'static str, String)| (table, key.to_owned(), why);
         self.llm.check().map_err(place("llm"))?;
         self.generation.check().map_err(|e| ("generation", e.key.to_owned(), e.why))?;
+        self.limits.check(&self.generation).map_err(place("generation_limits"))?;
         self.chat.check().map_err(place("chat"))?;
         self.accounts.check().map_err(place("accounts"))?;
         self.plugins.check().map_err(place("plugins"))

@@ -2,13 +2,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::PluginSettings;
-
 /// A key out of its range, and the sentence.
-type Wrong = (&'static str, String);
+pub(super) type Wrong = (&'static str, String);
 
 /// The sentence for a number that must lie in a range.
-fn within<T: PartialOrd + std::fmt::Display>(
+pub(super) fn within<T: PartialOrd + std::fmt::Display>(
     key: &'static str,
     value: T,
     min: T,
@@ -259,73 +257,5 @@ impl AccountsConfig {
         within("min_password_chars", self.min_password_chars, 8, Self::MAX_PASSWORD_CHARS)?;
         within("sign_in_days", self.sign_in_days, 1, 3_650)?;
         within("failed_sign_ins_per_minute", self.failed_sign_ins_per_minute, 1, 10_000)
-    }
-}
-
-/// `[default.plugins]`: where scripts lie and what one call of a script may use.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PluginsConfig {
-    /// Folder of the scripts.
-    pub dir: PathBuf,
-    /// Ids of plugins that are not loaded.
-    pub disabled: Vec<String>,
-    /// Longest call of one hook, in milliseconds.
-    pub deadline_ms: u64,
-    /// Most operations of one call.
-    pub max_operations: u64,
-    /// Deepest nesting of function calls.
-    pub max_call_levels: usize,
-    /// Longest string, in bytes.
-    pub max_string_bytes: usize,
-    /// Longest array.
-    pub max_array_len: usize,
-    /// Largest map.
-    pub max_map_len: usize,
-    /// Most memory that one call may allocate, in bytes.
-    pub max_memory_bytes: usize,
-    /// Largest script file, in bytes.
-    pub max_file_bytes: u64,
-    /// Failures in a row after which a plugin is no longer called.
-    pub breaker_failures: u32,
-    /// Times that a plugin may have one reply written anew.
-    pub max_retries: u32,
-    /// Settings of each plugin.
-    pub settings: PluginSettings,
-}
-
-impl Default for PluginsConfig {
-    fn default() -> Self {
-        Self {
-            dir: "plugins".into(),
-            disabled: Vec::new(),
-            deadline_ms: 1_000,
-            max_operations: 5_000_000,
-            max_call_levels: 32,
-            max_string_bytes: 4 << 20,
-            max_array_len: 100_000,
-            max_map_len: 10_000,
-            max_memory_bytes: 32 << 20,
-            max_file_bytes: 256 << 10,
-            breaker_failures: 3,
-            max_retries: 2,
-            settings: PluginSettings::new(),
-        }
-    }
-}
-
-impl PluginsConfig {
-    pub(super) fn check(&self) -> Result<(), Wrong> {
-        within("deadline_ms", self.deadline_ms, 1, 60_000)?;
-        within("max_operations", self.max_operations, 1_000, 1_000_000_000)?;
-        within("max_call_levels", self.max_call_levels, 4, 64)?;
-        within("max_string_bytes", self.max_string_bytes, 1 << 10, 64 << 20)?;
-        within("max_array_len", self.max_array_len, 100, 10_000_000)?;
-        within("max_map_len", self.max_map_len, 100, 1_000_000)?;
-        within("max_memory_bytes", self.max_memory_bytes, 1 << 20, 1 << 30)?;
-        // What nests in a file is walked by recursion, on a stack that a larger one could overflow.
-        within("max_file_bytes", self.max_file_bytes, 1 << 10, 1 << 20)?;
-        within("breaker_failures", self.breaker_failures, 1, 1_000)?;
-        within("max_retries", self.max_retries, 0, 10)
     }
 }

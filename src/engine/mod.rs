@@ -182,6 +182,17 @@ impl Engine {
         Ok(Place { ticket, model })
     }
 
+    /// Takes a place for work that a place which is held waits for. No limit refuses it: whoever waited for a place while
+    /// holding one could wait for ever. The first place bounds it, so hold one such place beside it at most.
+    ///
+    /// # Errors
+    /// Those of [`Engine::model`].
+    pub fn reserve_beside(&self, user: UserId) -> Result<Place, EngineError> {
+        let model = self.model()?;
+        let ticket = self.handle.queue.reserve_beside(user)?;
+        Ok(Place { ticket, model })
+    }
+
     /// Drops what memory and disk hold of a conversation that was deleted. Takes effect within one step.
     pub fn forget(&self, conversation: ConversationId) {
         self.handle.queue.forget(conversation);

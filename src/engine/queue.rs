@@ -86,9 +86,22 @@ impl Queue {
         if state.taken >= self.size {
             return Err(EngineError::QueueFull { size: self.size });
         }
+        Ok(self.take_place(&mut state, user))
+    }
+
+    /// Takes a place whatever the limits.
+    pub(super) fn reserve_beside(self: &Arc<Self>, user: UserId) -> Result<Ticket, EngineError> {
+        let mut state = lock(&self.state);
+        if state.stopping {
+            return Err(EngineError::Stopping);
+        }
+        Ok(self.take_place(&mut state, user))
+    }
+
+    fn take_place(self: &Arc<Self>, state: &mut State, user: UserId) -> Ticket {
         state.taken += 1;
         *state.by_user.entry(user).or_default() += 1;
-        Ok(Ticket { queue: Arc::clone(self), user, running: None })
+        Ticket { queue: Arc::clone(self), user, running: None }
     }
 
     /// Lines up.

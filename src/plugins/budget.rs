@@ -86,6 +86,17 @@ fn stack_address() -> usize {
     std::ptr::from_ref(std::hint::black_box(&here)).addr()
 }
 
+/// What is left of the running call's time.
+pub(super) fn left() -> Duration {
+    let deadline = CALL.with(|it| it.deadline.get());
+    deadline.map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+/// Moves the running call's deadline: time that it spent waiting for the model is not its own.
+pub(super) fn extend(by: Duration) {
+    CALL.with(|it| it.deadline.set(it.deadline.get().map(|deadline| deadline + by)));
+}
+
 /// Whether the running call is over its deadline. For host functions that loop by themselves.
 pub(super) fn is_late() -> bool {
     CALL.with(|it| late(it).is_some())

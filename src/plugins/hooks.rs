@@ -2,7 +2,7 @@
 
 use rhai::{Dynamic, Map};
 
-use crate::domain::{ConversationId, PromptMessage, SamplingParams};
+use crate::domain::{ConversationId, PromptMessage, SamplingParams, UserId};
 
 /// Declares the hooks: each is a function of a script, found by its name and its parameters.
 macro_rules! hooks {
@@ -72,6 +72,8 @@ pub struct Context {
     pub kind: &'static str,
     /// The person's account name: `ctx.user`.
     pub user: String,
+    /// The account; what `kv_get("user", …)` goes by. A script does not see it.
+    pub user_id: UserId,
     /// The conversation's id, where there is one: `ctx.conversation`, else `()`.
     pub conversation: Option<ConversationId>,
     /// The model's name: `ctx.model`.
@@ -99,12 +101,18 @@ impl Context {
 }
 
 /// The request to the model, as `on_prompt` sees it. A script finds `stop` beside `params`, not in it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Draft {
     /// The conversation, oldest first.
     pub messages: Vec<PromptMessage>,
     /// How the reply is sampled and when it ends.
     pub params: SamplingParams,
+    /// What the reply must look like, in GBNF; not together with `json_schema`.
+    pub grammar: Option<String>,
+    /// What JSON the reply must be: the text of a schema.
+    pub json_schema: Option<String>,
+    /// What the reply begins with.
+    pub prefill: Option<String>,
 }
 
 /// A stretch of a rendered prompt, `#{origin, text}` in a script.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use rhai::{Dynamic, EvalAltResult, Map, NativeCallContext};
+use sha2::{Digest, Sha256};
 
-use super::budget;
 use super::fault::HostError;
 use super::natives::collect;
 use super::patterns::Patterns;
+use super::{budget, caller, json, kv, llm};
 
 /// What a hook may return beside a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +38,8 @@ pub(super) fn register(engine: &mut rhai::Engine) {
         .register_fn("retry", |hint: &str| Verdict::Retry(hint.to_owned()))
         .register_fn("log", |text: &str| budget::log(text))
         .register_fn("now", now)
+        .register_fn("hash", hash)
+        .register_fn("tokens", |text: &str| caller::with(|caller| caller.tokens(text)))
         .register_fn("re_is_match", move |text: &str, pattern: &str| {
             Ok::<_, Box<EvalAltResult>>(!matches.get(pattern)?.find(text, 1)?.is_empty())
         })
@@ -48,8 +51,16 @@ pub(super) fn register(engine: &mut rhai::Engine) {
         .register_fn("re_replace", move |ctx: NativeCallContext, text: &str, pattern: &str, to: &str| {
             replace.get(pattern)?.replace(text, to, ctx.engine().max_string_size())
         });
+    json::register(engine);
+    kv::register(engine);
+    llm::register(engine);
     #[cfg(test)]
     engine.register_fn("test_panic", || -> () { panic!("a host function panics on purpose") });
+}
+
+/// The SHA-256 of a text, in hexadecimal.
+fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The local time: `year`, `month`, `day`, `hour`, `minute`, `weekday`, `date` (2026-03-01), `iso`.

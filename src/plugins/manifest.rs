@@ -4,8 +4,10 @@ use rhai::{Dynamic, Map};
 
 use super::settings::Settings;
 use super::value::type_name;
+use crate::config::PluginsConfig;
 
-const KEYS: &[&str] = &["name", "version", "description", "api", "priority", "fail", "hold", "settings"];
+const KEYS: &[&str] =
+    &["name", "version", "description", "api", "priority", "fail", "hold", "settings", "capabilities"];
 
 /// Most characters that `hold` may keep back.
 const MOST_HELD: usize = 2_000;
@@ -49,6 +51,8 @@ pub(super) struct Manifest {
     pub(super) on_failure: OnFailure,
     pub(super) hold: Hold,
     pub(super) settings: Settings,
+    /// `capabilities`: what it asks the operator for.
+    pub(super) capabilities: Vec<String>,
 }
 
 impl Manifest {
@@ -62,6 +66,7 @@ impl Manifest {
             on_failure: OnFailure::Skip,
             hold: Hold::Chars(0),
             settings: Settings::default(),
+            capabilities: Vec::new(),
         }
     }
 
@@ -108,6 +113,9 @@ impl Manifest {
             };
             manifest.settings = Settings::parse(&settings)?;
         }
+        if let Some(wanted) = declared.get("capabilities") {
+            manifest.capabilities = capabilities(wanted)?;
+        }
         Ok(manifest)
     }
 }
@@ -118,6 +126,14 @@ fn hold_of(declared: &Dynamic) -> Option<Hold> {
     }
     let chars = usize::try_from(declared.as_int().ok()?).ok()?;
     (chars <= MOST_HELD).then_some(Hold::Chars(chars))
+}
+
+fn capabilities(wanted: &Dynamic) -> Result<Vec<String>, String> {
+    let known = PluginsConfig::CAPABILITIES;
+    let wrong = || format!("PLUGIN.capabilities must be a list of {}", known.join(", "));
+    let wanted = wanted.as_array_ref().map_err(|_| wrong())?;
+    let text = |it: &Dynamic| it.clone().into_string().ok().filter(|it| known.contains(&it.as_str()));
+    wanted.iter().map(|it| text(it).ok_or_else(wrong)).collect()
 }
 
 fn text(declared: &Map, key: &str) -> Result<Option<String>, String> {
@@ -171,6 +187,10 @@ mod tests {
         assert_eq!(
             sentence(serde_json::json!({"hold": -1})),
             "PLUGIN.hold must be 0 to 2000 or \"reply\", not -1"
+        );
+        assert_eq!(
+            sentence(serde_json::json!({"capabilities": ["net"]})),
+            "PLUGIN.capabilities must be a list of llm"
         );
         assert_eq!(sentence(serde_json::json!([])), "PLUGIN must be a map #{…}, not array");
     }

@@ -48,6 +48,14 @@ impl Drop for Meter {
     }
 }
 
+/// Runs `work` without counting: for memory that changes hands with other threads, which would be counted by halves.
+pub(super) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
+    let on = COUNTER.with(|counter| counter.on.replace(false));
+    let result = work();
+    COUNTER.with(|counter| counter.on.set(on));
+    result
+}
+
 /// Bytes that this thread holds of what it allocated under the meter.
 pub(super) fn used() -> usize {
     COUNTER.with(|counter| usize::try_from(counter.used.get()).unwrap_or(0))

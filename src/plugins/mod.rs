@@ -39,11 +39,16 @@ mod trial;
 mod workbench;
 
 mod budget;
+mod caller;
 mod host;
+mod json;
+mod kv;
+mod llm;
 mod memory;
 mod natives;
 mod patterns;
 mod sandbox;
+mod services;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +65,7 @@ pub use memory::allocations;
 pub use message::{Command, MessageOutcome};
 pub use rehearsal::{Rehearsal, Rehearsed};
 pub use response::ResponseOutcome;
+pub use services::{KeyValue, Llm, LlmOrder, Services, Tokens};
 pub use set::PluginSet;
 pub use stream::{Released, ReplyStream};
 pub use workbench::{Tested, Workbench, Workpiece, is_plugin_id};
@@ -119,10 +125,15 @@ pub struct PluginInfo {
 }
 
 impl Plugins {
+    /// As [`Plugins::with_services`], without a server around them.
+    pub fn open(config: PluginsConfig) -> Plugins {
+        Self::with_services(config, Services::default())
+    }
+
     /// Loads every plugin of the folder. One that does not load is logged and listed with its error; it never
     /// makes the whole fail. Blocks while it reads and compiles.
-    pub fn open(config: PluginsConfig) -> Plugins {
-        let mut registry = Registry::new(Arc::new(Sandbox::new(config)));
+    pub fn with_services(config: PluginsConfig, services: Services) -> Plugins {
+        let mut registry = Registry::new(Arc::new(Sandbox::new(config, services)));
         registry.refresh();
         let seen = Arc::new(Mutex::new(Seen::of(&registry)));
         Self { registry: Arc::new(tokio::sync::Mutex::new(registry)), seen }

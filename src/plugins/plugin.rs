@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 
 use super::budget::{self, Panicked};
+use super::caller;
 use super::fault::{Fault, Source};
 use super::hooks::{Context, Hook};
 use super::manifest::{Hold, Manifest, OnFailure};
@@ -127,6 +128,7 @@ impl Plugin {
             output(returned)
                 .map_err(|why| self.source.fault_at(&format!("fn {function}"), format!("{function} {why}")))
         };
+        let _caller = caller::enter(sandbox, self, ctx);
         let (result, spent) = budget::within(&sandbox.config, &self.id, call);
         tracing::debug!(
             plugin = self.id,

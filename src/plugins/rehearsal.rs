@@ -121,7 +121,7 @@ impl Stage {
         let system = rehearsal.system_prompt.trim();
         let system = (!system.is_empty()).then(|| said(Role::System, system));
         let messages = system.into_iter().chain([said(Role::User, message)]).collect();
-        let base = Draft { messages, params: rehearsal.params.clone() };
+        let base = Draft { messages, params: rehearsal.params.clone(), ..Draft::default() };
         let mut draft = base.clone();
         self.show("draft", &lines(&draft, &base));
         for actor in self.taking_part(Hook::OnPrompt) {

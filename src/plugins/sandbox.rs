@@ -4,6 +4,7 @@
 //! after its deadline or above its memory; no single native call is long or large enough to matter in between.
 //! `no_closure` is on: captured variables could form cycles that nothing frees and chains that nothing unwinds.
 
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +14,9 @@ use rhai::packages::{
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{Dynamic, OptimizationLevel};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::services::Services;
 use super::{budget, host, natives};
 use crate::config::PluginsConfig;
 
@@ -31,28 +33,44 @@ const MAX_EXPR_DEPTH: usize = 64;
 const MAX_EXPR_DEPTH_IN_FUNCTIONS: usize = 64;
 
 type Job = Box<dyn FnOnce() + Send>;
+type Jobs = Arc<Mutex<Receiver<Job>>>;
 
-/// The engine, the limits, and the threads on which scripts run.
+thread_local! {
+    /// Where this worker takes its jobs from.
+    static JOBS: RefCell<Option<Jobs>> = const { RefCell::new(None) };
+    /// The job that runs on this worker.
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    /// Another worker has taken this one's part.
+    static REPLACED: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Running {
+    permit: Option<OwnedSemaphorePermit>,
+    caller: watch::Receiver<()>,
+}
+
+/// The engine, the limits, the services, and the threads on which scripts run.
 pub(super) struct Sandbox {
     pub(super) engine: rhai::Engine,
     pub(super) config: PluginsConfig,
+    pub(super) services: Services,
     permits: Arc<Semaphore>,
     /// Has room for a job of every permit, so that sending never waits. The workers end when it is dropped.
     jobs: SyncSender<Job>,
 }
 
 impl Sandbox {
-    pub(super) fn new(config: PluginsConfig) -> Self {
+    pub(super) fn new(config: PluginsConfig, services: Services) -> Self {
         let engine = engine(&config);
         let (jobs, queue) = sync_channel(PARALLEL_CALLS);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..PARALLEL_CALLS {
             let queue = queue.clone();
-            if let Err(error) = thread().spawn(move || work(&queue)) {
+            if let Err(error) = thread().spawn(move || work(queue)) {
                 tracing::error!("the operating system gives no thread for plugins: {error}");
             }
         }
-        Self { engine, config, permits: Arc::new(Semaphore::new(PARALLEL_CALLS)), jobs }
+        Self { engine, config, services, permits: Arc::new(Semaphore::new(PARALLEL_CALLS)), jobs }
     }
 
     /// Runs script work on a thread of the sandbox, away from the async runtime. When the caller goes away the
@@ -63,27 +81,46 @@ impl Sandbox {
     ) -> Result<T, NotRun> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| NotRun::Ended)?;
         let (done, result) = oneshot::channel();
+        // Dropped with this future.
+        let (waiting, caller) = watch::channel(());
         let job = move || {
-            let sent = done.send(work());
-            drop(permit);
-            if sent.is_err() {
+            RUNNING.set(Some(Running { permit: Some(permit), caller }));
+            if done.send(work()).is_err() {
                 tracing::debug!("a plugin ended after its caller had gone");
             }
         };
         self.jobs.try_send(Box::new(job)).map_err(|_| NotRun::Ended)?;
-        result.await.map_err(|_| NotRun::Ended)
+        let result = result.await.map_err(|_| NotRun::Ended);
+        drop(waiting);
+        result
     }
 }
 
-/// A worker's life: one job after the other until the sandbox is gone.
-fn work(queue: &Mutex<Receiver<Job>>) {
-    loop {
+/// Call it before a job waits for something other than its script, for long: another thread takes its place among those
+/// that run scripts, so that nobody waits with it. Returns a channel whose sender is dropped when nobody waits for the job.
+pub(super) fn step_aside() -> Option<watch::Receiver<()>> {
+    let jobs = JOBS.with_borrow(Clone::clone);
+    if let Some(jobs) = jobs
+        && !REPLACED.get()
+        && thread().spawn(move || work(jobs)).is_ok()
+    {
+        REPLACED.set(true);
+        drop(RUNNING.with_borrow_mut(|running| running.as_mut().and_then(|running| running.permit.take())));
+    }
+    RUNNING.with_borrow(|running| running.as_ref().map(|running| running.caller.clone()))
+}
+
+/// A worker's life: one job after the other until the sandbox is gone, or another has taken its part.
+fn work(jobs: Jobs) {
+    JOBS.set(Some(jobs.clone()));
+    while !REPLACED.get() {
         // Held while waiting: the workers wait in a row, and the first of them takes the next job.
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!("a plugin call panicked outside of its script");
         }
+        RUNNING.set(None);
     }
 }
 

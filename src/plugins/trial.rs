@@ -16,7 +16,7 @@ use super::literal::{is_same, literal};
 use super::plugin::{Plugin, flatten};
 use super::sandbox;
 use crate::config::PluginsConfig;
-use crate::domain::{ConversationId, PromptMessage, Role, SamplingParams};
+use crate::domain::{ConversationId, PromptMessage, Role, UserId};
 
 /// Functions whose names begin so are tests.
 const PREFIX: &str = "test_";
@@ -137,6 +137,7 @@ pub(super) fn context() -> Context {
         source: RequestSource::Web,
         kind: "chat",
         user: "ada".into(),
+        user_id: UserId::UNKNOWN,
         conversation: Some(ConversationId::UNKNOWN),
         model: "test".into(),
     }
@@ -146,5 +147,5 @@ pub(super) fn context() -> Context {
 fn a_draft() -> Draft {
     let said = |role, content: &str| PromptMessage { role, content: content.into(), token_ids: None };
     let messages = vec![said(Role::System, "Be kind."), said(Role::User, "Hello")];
-    Draft { messages, params: SamplingParams::default() }
+    Draft { messages, ..Draft::default() }
 }

@@ -4,7 +4,7 @@ use rhai::{Dynamic, Map};
 use serde_json::{Number, Value};
 
 /// Deepest nesting of a value that leaves a script.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 
 /// A JSON value for a script.
 pub(super) fn from_json(value: &Value) -> Dynamic {

@@ -7,6 +7,7 @@ use super::folder::{self, Text};
 use super::hooks::Hook;
 use super::plugin::Plugin;
 use super::sandbox::{self, Sandbox};
+use super::services::Services;
 use crate::config::PluginsConfig;
 
 /// Plugins as they lie in a folder, loaded with the limits of a server, by id. Which ones a server has disabled is
@@ -62,7 +63,7 @@ impl Workbench {
             let error = loaded.as_ref().err().map(|fault| located(&dir, fault));
             pieces.push(Workpiece { id, error, plugin: loaded.ok().map(Arc::new) });
         }
-        Ok(Self { sandbox: Arc::new(Sandbox::new(config)), pieces, dir })
+        Ok(Self { sandbox: Arc::new(Sandbox::new(config, Services::default())), pieces, dir })
     }
 
     /// The plugins, by id.

@@ -1,4 +1,4 @@
-//! Everything that is kept: accounts, sign-ins, API keys, conversations, messages. The only room with SQL.
+//! Everything that is kept: accounts, sign-ins, API keys, conversations, messages, what plugins keep. The only room with SQL.
 //!
 //! Invariants:
 //! - Whose a conversation or message is stands in the WHERE clause: someone else's is [`StoreError::NotFound`].
@@ -11,6 +11,7 @@ mod backup;
 mod conversations;
 mod error;
 mod messages;
+mod plugin_kv;
 mod pool;
 mod sign_ins;
 mod text;

@@ -1,5 +1,6 @@
 //! A database of their own for tests.
 
+use sqlx::{Any, Transaction};
 use tempfile::TempDir;
 
 use super::{NewTurn, Outcome, Store, sqlite_url};
@@ -18,6 +19,11 @@ pub(crate) async fn store() -> (TempDir, Store) {
 /// An account that nobody can sign in to.
 pub(crate) async fn user(store: &Store, name: &str) -> User {
     store.create_user(&UserName::parse(name).unwrap(), "no hash", Registration::Open).await.unwrap()
+}
+
+/// Keeps the database locked against every other writer while it lives.
+pub(crate) async fn locked(store: &Store) -> Transaction<'static, Any> {
+    store.write().await.unwrap()
 }
 
 /// A turn that says `text`.

@@ -29,6 +29,7 @@ fn the_shipped_file_holds_every_key_with_its_default() {
     let tables = [
         ("llm", Value::serialize(&defaults.llm)),
         ("generation", Value::serialize(&defaults.generation)),
+        ("generation_limits", Value::serialize(&defaults.limits)),
         ("chat", Value::serialize(&defaults.chat)),
         ("accounts", Value::serialize(&defaults.accounts)),
         ("plugins", Value::serialize(&defaults.plugins)),

@@ -49,6 +49,23 @@ async fn scripts_split_characters_stop_strings_and_failures() {
 }
 
 #[tokio::test]
+async fn a_place_beside_one_that_is_held_is_never_refused_and_frees_itself() {
+    let engine = echo(config(1, 1)).await;
+    let ada = UserId::new();
+    let held = engine.reserve(ada).unwrap();
+
+    let beside = engine.reserve_beside(ada).unwrap();
+    let prompt = beside.model().prepare(&[says(Role::User, "aside")], 100).unwrap();
+    let (said, _) = read(beside.submit(prompt, SamplingParams::default()).unwrap()).await;
+
+    assert_eq!((said.as_str(), taken(&engine)), ("aside", 1));
+    drop(held);
+    assert_eq!(taken(&engine), 0);
+    engine.shutdown();
+    assert!(engine.reserve_beside(ada).is_err());
+}
+
+#[tokio::test]
 async fn a_full_queue_and_a_busy_person_are_refused_until_a_place_is_free() {
     let engine = echo(config(2, 1)).await;
     let ada = UserId::new();

@@ -99,7 +99,10 @@ async fn a_wrong_return_value_is_an_error_with_file_and_line_and_changes_nothing
     let before = draft(&[(Role::User, "hi")]);
     for (body, sentence) in [
         ("7", "on_prompt must return the draft or (), not int"),
-        ("#{ mesages: [] }", "on_prompt returned a draft with \"mesages\"; it has messages, params, stop"),
+        (
+            "#{ mesages: [] }",
+            "on_prompt returned a draft with \"mesages\"; it has messages, params, stop, grammar, json_schema, prefill",
+        ),
         ("#{ messages: [] }", "on_prompt returned no messages; at least one must stay"),
         ("#{ messages: [1] }", "on_prompt returned messages[0] of type int; it must be #{role, content}"),
         (

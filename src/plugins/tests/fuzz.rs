@@ -263,7 +263,7 @@ proptest! {
         match loaded {
             Err(fault) => prop_assert!(fault.to_string().starts_with("fuzz.rhai"), "{}", fault),
             Ok(plugin) => {
-                let sandbox = Arc::new(Sandbox::new(config()));
+                let sandbox = Arc::new(Sandbox::new(config(), Services::default()));
                 let set = PluginSet::new(sandbox, vec![Member::Loaded(Arc::new(plugin))]);
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 // Whether it fails is its own affair; that it ends is not.

@@ -19,7 +19,8 @@ async fn every_example_of_the_manual_loads_and_its_hooks_run() {
     assert_eq!(examples().len(), MANUAL.matches("```rhai").count());
     assert!(examples().len() >= 6);
     for example in examples() {
-        let plugins = Folder::new().with("example.rhai", example).open();
+        let folder = Folder::new().with("example.rhai", example);
+        let plugins = Plugins::with_services(folder.config.clone(), host::shelves().1);
         let info = plugins.list().remove(0);
         assert_eq!((info.state, info.error), (PluginState::Running, None), "{example}");
         let set = plugins.current().await;
@@ -49,7 +50,14 @@ fn the_manual_names_every_hook_and_every_host_function() {
         let signature = format!("`{}({})`", hook.name(), hook.parameters().join(", "));
         assert!(MANUAL.contains(&signature), "{signature} is missing");
     }
-    let host = [include_str!("../host.rs"), include_str!("../trial.rs")].concat();
+    let host = [
+        include_str!("../host.rs"),
+        include_str!("../json.rs"),
+        include_str!("../kv.rs"),
+        include_str!("../llm.rs"),
+        include_str!("../trial.rs"),
+    ]
+    .concat();
     let registered = host.split("register_fn(\"").skip(1).filter_map(|rest| rest.split('"').next());
     for function in registered.filter(|name| !["to_string", "test_panic"].contains(name)) {
         assert!(MANUAL.contains(&format!("`{function}(")), "{function} is missing");

@@ -3,8 +3,12 @@
 mod breaker;
 mod chain;
 mod commands;
+mod draft;
 mod fuzz;
+mod host;
 mod hostile;
+mod json;
+mod llm;
 mod manual;
 
 mod reload;
@@ -64,6 +68,7 @@ fn ctx() -> Context {
         source: RequestSource::Web,
         kind: "chat",
         user: "Ada".into(),
+        user_id: crate::domain::UserId::new(),
         conversation: Some(crate::domain::ConversationId::new()),
         model: "SmolLM2".into(),
     }
@@ -75,7 +80,7 @@ fn said(role: Role, content: &str) -> PromptMessage {
 
 fn draft(messages: &[(Role, &str)]) -> Draft {
     let messages = messages.iter().map(|(role, content)| said(*role, content)).collect();
-    Draft { messages, params: SamplingParams::default() }
+    Draft { messages, ..Draft::default() }
 }
 
 /// What a message becomes when the model is asked.

@@ -163,7 +163,7 @@ async fn a_file_that_is_no_plugin_is_listed_with_a_sentence() {
         ("a.rhai", b"\n\n\xff\xfe", "a.rhai: it is no UTF-8 text in line 3"),
         ("a.rhai", long.as_bytes(), "a.rhai: it is larger than max_file_bytes allows (262144 bytes)"),
         ("a.rhai", functions.as_bytes(), "a.rhai:1001"),
-        ("a.rhai", b"", "a.rhai: defines no hook; there are on_message, on_prompt, on_response"),
+        ("a.rhai", b"", "a.rhai: defines no hook; there are"),
         (
             "My Plugin.rhai",
             b"",
