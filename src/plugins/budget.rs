@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 use super::memory::{self, Meter};
 use crate::config::PluginsConfig;
 
-/// Most stack that the nested expressions and calls of a script may take, in bytes. A chain of dots may be as long as
-/// a file, and no limit of the language counts it.
-const MAX_STACK_BYTES: usize = 16 << 20;
 /// Most lines that one call may write to the log; more are dropped.
 const MAX_LOG_LINES: u32 = 50;
 /// Longest line of a plugin in the log, in characters; the rest is cut.
@@ -23,7 +20,6 @@ thread_local! {
             plugin: RefCell::new(String::new()),
             deadline: Cell::new(None),
             memory: Cell::new(0),
-            stack: Cell::new(0),
             log_lines: Cell::new(0),
         }
     };
@@ -33,8 +29,6 @@ struct Call {
     plugin: RefCell<String>,
     deadline: Cell<Option<Instant>>,
     memory: Cell<usize>,
-    /// Where the call began.
-    stack: Cell<usize>,
     log_lines: Cell<u32>,
 }
 
@@ -62,7 +56,6 @@ pub(super) fn within<T>(
         plugin.clone_into(&mut it.plugin.borrow_mut());
         it.deadline.set(Some(start + Duration::from_millis(config.deadline_ms)));
         it.memory.set(config.max_memory_bytes);
-        it.stack.set(stack_address());
         it.log_lines.set(0);
     });
     let meter = Meter::start();
@@ -76,14 +69,7 @@ pub(super) fn within<T>(
 
 /// Why the running call must end now, if it must. Asked before every operation of a script.
 pub(super) fn exceeded() -> Option<String> {
-    CALL.with(|it| late(it).or_else(|| large(it)).or_else(|| deep(it)))
-}
-
-/// About where the stack of this thread ends now.
-#[inline(never)]
-fn stack_address() -> usize {
-    let here = 0_u8;
-    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+    CALL.with(|it| late(it).or_else(|| large(it)))
 }
 
 /// What is left of the running call's time.
@@ -114,11 +100,6 @@ fn large(call: &Call) -> Option<String> {
     let most = call.memory.get();
     (memory::used() > most)
         .then(|| format!("it uses more memory than max_memory_bytes allows ({most} bytes)"))
-}
-
-fn deep(call: &Call) -> Option<String> {
-    let used = call.stack.get().abs_diff(stack_address());
-    (used > MAX_STACK_BYTES).then(|| "its expressions nest too deep".into())
 }
 
 /// Writes a line of the running plugin to the log.

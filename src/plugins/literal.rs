@@ -54,7 +54,7 @@ fn write_value(text: &mut String, value: &Dynamic) {
     }
     if let Ok(items) = value.as_array_ref() {
         text.push('[');
-        write_all(text, items.iter(), |text, item| write_value(text, item));
+        write_all(text, items.iter(), write_value);
         text.push(']');
     } else if let Ok(entries) = value.as_map_ref() {
         text.push_str("#{");
@@ -76,7 +76,9 @@ fn write_value(text: &mut String, value: &Dynamic) {
         text.push_str(&call[name..]);
     } else if let Ok(letter) = value.as_char() {
         append(text, format_args!("{letter:?}"));
-    } else if value.is_unit() || value.is_bool() || value.is_int() || value.is_float() {
+    } else if value.is_unit() {
+        text.push_str("()");
+    } else if value.is_bool() || value.is_int() || value.is_float() {
         append(text, format_args!("{value}"));
     } else {
         text.push_str(type_name(value));

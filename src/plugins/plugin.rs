@@ -141,19 +141,6 @@ impl Plugin {
     }
 }
 
-impl Drop for Plugin {
-    /// A chain of many dots nests deeper than the stack of a common thread can take apart.
-    fn drop(&mut self) {
-        let ast = std::mem::take(&mut self.ast);
-        if let Err(error) = sandbox::run_blocking(move || drop(ast)) {
-            tracing::error!(
-                plugin = self.id,
-                "its script was taken apart without a thread of its own: {error}"
-            );
-        }
-    }
-}
-
 /// What a call under a budget came to.
 pub(super) fn flatten<T>(
     source: &Source,

@@ -52,10 +52,10 @@ impl Workbench {
         if let Some(message) = stage.message(rehearsal.message.clone()).await {
             stage.prompt(rehearsal, &message).await;
         }
-        if let Some(reply) = &rehearsal.reply {
-            if let Some(reply) = stage.chunks(reply.clone()).await {
-                stage.response(reply).await;
-            }
+        if let Some(reply) = &rehearsal.reply
+            && let Some(reply) = stage.chunks(reply.clone()).await
+        {
+            stage.response(reply).await;
         }
         stage.told
     }

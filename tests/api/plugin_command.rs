@@ -108,7 +108,7 @@ fn try_shows_what_each_hook_changes_and_compares_it_with_a_file() {
          on_prompt of redact changes nothing\n\
          on_prompt of brief\n  system: Be kind.\n+     Be brief.\n  user: I am [e-mail removed]\n+ params.max_tokens = 9\n\
          reply\n  Hi,\n  ada@example.org\n\
-         on_response of redact\n  Hi,\n- ada@example.org\n+ [e-mail removed]\n"
+         on_chunk of redact\n  Hi,\n- ada@example.org\n+ [e-mail removed]\n"
     );
     assert_eq!((missing, updated, same, different), (1, 0, 0, 1));
     assert!(difference.contains("- + params.max_tokens = 9\n+ + params.max_tokens = 8\n"), "{difference}");

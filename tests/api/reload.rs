@@ -95,7 +95,7 @@ fn write(file: &Path, edit: usize) {
          fn test_stamp() {{ assert_eq(on_message(test_ctx(), \"hi\"), \"hi {edit}\"); }}\n\
          fn on_response(ctx, text) {{ text + \" {edit}\" }}\n{end}"
     );
-    if edit % 3 == 0 {
+    if edit.is_multiple_of(3) {
         let new = file.with_extension("new");
         fs::write(&new, script).unwrap();
         fs::rename(&new, file).unwrap();

@@ -22,27 +22,36 @@ const WITNESS: &str = "const PLUGIN = #{ priority: 200 };
 async fn no_script_of_the_corpus_outlives_its_deadline_or_touches_another() {
     let scripts = corpus::scripts();
     assert!(scripts.len() >= 100, "{}", scripts.len());
+    let mut wrong = Vec::new();
     for hostile in scripts {
         let mut late = Vec::new();
         while late.len() < ATTEMPTS {
             match survive(&hostile).await {
-                took if took <= DEADLINE + GRACE => break,
-                took => late.push(took),
+                Ok(took) if took <= DEADLINE + GRACE => break,
+                Ok(took) => late.push(took),
+                Err(told) => {
+                    wrong.push(format!("{}: {told}", hostile.name));
+                    break;
+                }
             }
         }
         assert!(late.len() < ATTEMPTS, "{} takes {late:?}", hostile.name);
     }
+    assert!(wrong.is_empty(), "not the expected words: {wrong:#?}");
 }
 
-/// Runs every hook for mallory and one for bob beside it; returns the longest time that a call took.
-async fn survive(hostile: &corpus::Hostile) -> Duration {
+/// Runs every hook for mallory and one for bob beside it; returns the longest time that a call took. The error is what a
+/// reader is told, where it is not what the corpus expects.
+async fn survive(hostile: &corpus::Hostile) -> Result<Duration, String> {
     let name = &hostile.name;
     let mut folder = Folder::new().with("witness.rhai", WITNESS);
     folder.write("hostile.rhai", &hostile.script);
     folder.config.deadline_ms = DEADLINE.as_millis() as u64;
     let plugins = folder.open();
     let errors: String = plugins.list().into_iter().filter_map(|plugin| plugin.error).collect();
-    assert_eq!(errors.is_empty(), hostile.loads, "{name}: {errors}");
+    if errors.is_empty() != hostile.loads {
+        return Err(format!("loads: {}; {errors}", errors.is_empty()));
+    }
     let set = plugins.current().await;
     let mallory = Context { user: "mallory".into(), ..ctx() };
     let mut longest = Duration::ZERO;
@@ -74,9 +83,11 @@ async fn survive(hostile: &corpus::Hostile) -> Duration {
     assert_eq!(prompt, draft(&[(Role::User, "hello!")]), "{name}");
     assert_eq!(response.action, ResponseAction::Keep("hello!".into()), "{name}");
     let expected = hostile.told.iter().any(|word| told.contains(word.as_str()));
-    assert!(expected && !told.is_empty(), "{name}: {told}");
+    if !expected || told.is_empty() {
+        return Err(told);
+    }
     // Whoever does not wait for the script is through long before it ends.
-    if bystander_took < DEADLINE { longest } else { longest.max(DEADLINE + GRACE + bystander_took) }
+    Ok(if bystander_took < DEADLINE { longest } else { longest.max(DEADLINE + GRACE + bystander_took) })
 }
 
 #[tokio::test]
