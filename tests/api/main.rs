@@ -27,4 +27,5 @@ mod queue;
 mod real_model;
 mod reload;
 mod replies;
+mod shipped;
 mod trouble;
