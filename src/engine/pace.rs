@@ -30,6 +30,8 @@ pub(super) struct Pace {
     stepped_at: Instant,
     /// Pieces read since then.
     pieces: u32,
+    /// Whether one prompt waits to be read, and not several.
+    one_waits: bool,
     /// What is written ahead of the next piece.
     ahead: Ahead,
 }
@@ -48,7 +50,13 @@ impl Pace {
     pub(super) fn new(max_stall: Duration) -> Self {
         let (max_stall, now) = (max_stall.as_secs_f64(), Instant::now());
         let ahead = Ahead { written: 0, most: 1, first_at: now, gap: Duration::ZERO };
-        Self { max_stall, token: None, step: None, stepped_at: now, pieces: 0, ahead }
+        Self { max_stall, token: None, step: None, stepped_at: now, pieces: 0, one_waits: true, ahead }
+    }
+
+    /// So many prompts wait to be read. Where there are several, nothing is written ahead: a token for the few replies that run
+    /// costs nearly as much as one for all that will run soon.
+    pub(super) fn waiting(&mut self, prompts: usize) {
+        self.one_waits = prompts < 2;
     }
 
     /// A piece of a prompt was read.
@@ -114,6 +122,9 @@ impl Pace {
 
     /// Tokens of each reply that are written in one go before a piece.
     fn most_ahead(&self, piece: usize) -> u32 {
+        if !self.one_waits {
+            return 1;
+        }
         // A share of no measurement is no number, and counts as 0.
         let most = AHEAD_SHARE * self.reading(piece) / self.step();
         (most as u32).clamp(1, MOST_AHEAD)
@@ -186,6 +197,18 @@ mod tests {
         assert_eq!(gaps, [241, 241], "600 ms for a piece and 30 for three tokens, and a margin");
         pace.read(128, Duration::from_millis(600), true);
         assert!(after(pace, 600, 1).replies_first(128), "then they go on");
+    }
+
+    #[test]
+    fn nothing_is_written_ahead_while_several_prompts_wait() {
+        let mut pace = pace(500, 300, 10);
+        let alone = pace.piece(128);
+
+        pace.waiting(2);
+
+        assert_eq!((alone, pace.piece(128)), (128, 64));
+        assert!(!pace.replies_first(64));
+        assert_eq!(pace.stepped(Duration::from_millis(10), Some(64)), None);
     }
 
     #[test]

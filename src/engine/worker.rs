@@ -91,6 +91,7 @@ impl<B: Backend> Scheduler<'_, B> {
             None if replies_run => self.write(now, None),
             None => self.rest(),
             Some(at) => {
+                self.pace.waiting(self.slots.iter().filter(|slot| slot.is_reading()).count());
                 let whole = self.backend.piece();
                 let piece = if replies_run { self.pace.piece(whole) } else { whole };
                 match replies_run && self.pace.replies_first(piece) {

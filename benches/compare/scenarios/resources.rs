@@ -31,7 +31,9 @@ pub async fn run(side: &Contestant, text: &mut Text) -> Outcome<Sample> {
     let no_store = [("FIRESIDE_LLM__KV_RAM_MIB", "0"), ("FIRESIDE_LLM__KV_DISK_MIB", "0")];
     let server = fresh_with(side, &no_store).await?;
     let ready_after = server.ready_after;
-    // All buffers are touched, as they are in a server that has worked for a while.
+    // All buffers are touched, as they are in a server that has worked for a while: those for large pieces of a prompt too.
+    let long = [Message::user(text.unique(1200) + " Summarize this.")];
+    server.endpoint.chat(0, &long, REPLY).await?;
     try_join_all((0..OPEN).map(|person| {
         let prompt = question(text);
         let endpoint = &server.endpoint;
