@@ -60,14 +60,6 @@ enum Source {
     Plugin(String),
 }
 
-impl Source {
-    fn cancel(&self) {
-        if let Self::Model(generation) = self {
-            generation.cancel();
-        }
-    }
-}
-
 impl Chat {
     /// Begins a reply for a program: takes a place, asks the plugins, lines up. Where the messages carry no system message,
     /// the operator's comes first.
@@ -239,17 +231,6 @@ impl Completion {
 
     /// The next text or the end, whoever it comes from.
     async fn step(&mut self) -> Result<Step, ChatError> {
-        if !self.opening.is_empty() {
-            let opening = std::mem::take(&mut self.opening);
-            let released = self.stream.push(opening).await.map_err(ChatError::Denied)?;
-            if released.stop {
-                self.stopped = true;
-                self.source.cancel();
-            }
-            if !released.text.is_empty() {
-                return Ok(Step::Piece(Piece { text: released.text, logprobs: Vec::new() }));
-            }
-        }
         let generation = match &mut self.source {
             Source::Model(generation) => generation,
             Source::Ended(finished) => return Ok(Step::End(finished.clone())),
@@ -260,9 +241,12 @@ impl Completion {
             }
         };
         loop {
-            let event = tokio::select! {
-                event = generation.next() => event,
-                () = told_to_stop(&mut self.stopping) => return Err(EngineError::Stopping.into()),
+            let event = match std::mem::take(&mut self.opening) {
+                opening if opening.is_empty() => tokio::select! {
+                    event = generation.next() => event,
+                    () = told_to_stop(&mut self.stopping) => return Err(EngineError::Stopping.into()),
+                },
+                text => Event::Text { text, logprobs: Vec::new() },
             };
             match event {
                 Event::Queued { .. } | Event::Prefill { .. } => {}

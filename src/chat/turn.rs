@@ -136,19 +136,16 @@ impl ReplyTask {
         let mut outcome = unfinished(Vec::new());
         let mut stopping = self.chat.stopping.subscribe();
         let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
-        if !opening.is_empty() {
-            let released = stream.push(opening.to_owned()).await?;
-            show(writer, &released.text, held);
-            outcome.content.push_str(&released.text);
-            checkpoints.changed();
-            if released.stop {
-                stopped = true;
-                generation.cancel();
-            }
-        }
+        let mut begun = (!opening.is_empty()).then(|| opening.to_owned());
         loop {
+            let next = async {
+                match begun.take() {
+                    Some(text) => Event::Text { text, logprobs: Vec::new() },
+                    None => generation.next().await,
+                }
+            };
             tokio::select! {
-                event = generation.next() => match event {
+                event = next => match event {
                     Event::Queued { position, wait } => writer.wait_for(waiting(position, wait)),
                     Event::Prefill { done, total } => {
                         writer.wait_for(format!("Reading the prompt: {} %.", 100 * done / total.max(1)));
