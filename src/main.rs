@@ -12,7 +12,7 @@ use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::Config;
 use fireside::domain::{ApiKeyId, in_words};
-use fireside::engine::forget_user;
+use fireside::engine::{forget_user, limit_spinning};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -102,6 +102,11 @@ fn main() -> ExitCode {
     log_to_stderr();
     log_panics();
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    if matches!(command, Command::Serve)
+        && let Err(error) = limit_spinning()
+    {
+        tracing::warn!(%error, "other programs will slow the model down more than they need to");
+    }
     let ended = app::figment().map_err(Into::into).and_then(|figment| {
         let runtime = app::runtime(&figment)?;
         runtime.block_on(run(command, figment))

@@ -126,6 +126,8 @@ impl Contestant {
             }
             Kind::Url(url) => return Err(format!("{url} was started by somebody else").into()),
         };
+        // Each server decides for itself how its threads wait for each other.
+        command.env_remove("GOMP_SPINCOUNT").env_remove("OMP_WAIT_POLICY");
         if self.is_fireside() {
             command.envs(settings.iter().copied());
         }

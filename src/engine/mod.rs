@@ -33,6 +33,7 @@ mod prompt;
 mod queue;
 mod reply;
 mod slot;
+mod spin;
 mod stop;
 mod task;
 mod utf8;
@@ -54,6 +55,7 @@ pub use logprobs::{Likely, TokenLogprob};
 pub use mailbox::{Event, Finished, Timings};
 pub use model::Model;
 pub use prompt::{Origin, Prompt, Segment};
+pub use spin::limit_spinning;
 pub use task::{Priority, Task};
 
 use self::queue::Queue;

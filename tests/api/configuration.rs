@@ -111,6 +111,26 @@ async fn a_dot_env_file_is_read_and_the_environment_wins_over_it() {
 }
 
 #[test]
+fn threads_that_wait_for_each_other_give_their_processors_away_unless_the_operator_chose_otherwise() {
+    let begun = |chosen: &[(&str, &str)]| {
+        let home = Home::new(ECHO);
+        let mut program = home.program();
+        program.arg("serve").envs(chosen.iter().copied());
+        let name = program.get_program().to_string_lossy().into_owned();
+        let [arguments, environment] = TestApp::start_program(home, program).begun_with();
+        assert_eq!(arguments, [name, "serve".into()]);
+        environment.into_iter().filter(|word| word.starts_with("GOMP_") || word.starts_with("OMP_")).collect()
+    };
+    let own: Vec<String> = begun(&[]);
+    let waiting: Vec<String> = begun(&[("OMP_WAIT_POLICY", "active")]);
+    let counted: Vec<String> = begun(&[("GOMP_SPINCOUNT", "7")]);
+
+    assert_eq!(own, ["GOMP_SPINCOUNT=10000"]);
+    assert_eq!(waiting, ["OMP_WAIT_POLICY=active"]);
+    assert_eq!(counted, ["GOMP_SPINCOUNT=7"]);
+}
+
+#[test]
 fn a_missing_model_is_one_sentence_with_the_ways_to_get_one() {
     let none = complaint("", &[]);
     let named = complaint("", &[("CHAT_MODEL_GGUF", "nowhere.gguf")]);

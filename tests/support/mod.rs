@@ -74,7 +74,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
-            if ["FIRESIDE_", "ROCKET_", "CHAT_", "RUST_LOG"]
+            if ["FIRESIDE_", "ROCKET_", "CHAT_", "RUST_LOG", "GOMP_", "OMP_"]
                 .iter()
                 .any(|prefix| name_text.starts_with(prefix))
             {
@@ -124,8 +124,14 @@ impl TestApp {
 
     /// Starts the server and waits for its address only.
     pub fn start_loading(home: Home) -> Self {
+        let program = home.program();
+        Self::start_program(home, program)
+    }
+
+    /// As [`TestApp::start_loading`], with arguments or an environment of one's own.
+    pub fn start_program(home: Home, mut program: Command) -> Self {
         let log = fs::OpenOptions::new().create(true).append(true).open(home.path().join("log")).unwrap();
-        let mut child = home.program().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = program.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = match line.trim().strip_prefix("Fireside is at ") {
@@ -166,6 +172,14 @@ impl TestApp {
         let status = self.child.wait().unwrap();
         let took = start.elapsed();
         (status, took, self.into_home())
+    }
+
+    /// The arguments and the environment with which the server's process runs.
+    pub fn begun_with(&self) -> [Vec<String>; 2] {
+        ["cmdline", "environ"].map(|file| {
+            let words = fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+            words.split_terminator('\0').map(str::to_owned).collect()
+        })
     }
 
     /// Resident memory of the server, in bytes.

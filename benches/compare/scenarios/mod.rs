@@ -44,6 +44,8 @@ pub type Sample = Vec<Option<f64>>;
 pub enum Scenario {
     /// One stream alone.
     OneStream,
+    /// The same beside programs that keep every processor busy.
+    Busy,
     /// 8 clients at once, with prompts that have nothing in common.
     Unique,
     /// 8 clients at once, with one system prompt that no server has seen.
@@ -69,6 +71,7 @@ impl Scenario {
     pub fn measures(self) -> &'static [Measure] {
         match self {
             Self::OneStream => streams::ONE,
+            Self::Busy => streams::BUSY,
             Self::Unique => streams::UNIQUE,
             Self::Shared => streams::SHARED,
             Self::Stall => stall::MEASURES,
@@ -91,6 +94,7 @@ impl Scenario {
         let Some(server) = self.server(servers, side) else { return Ok(None) };
         let sample = match self {
             Self::OneStream => streams::one(server, text).await,
+            Self::Busy => streams::busy(server, text).await,
             Self::Unique => streams::unique(server, text).await,
             Self::Shared => streams::shared(server, text).await,
             Self::Stall => stall::run(server, text).await,

@@ -1,5 +1,8 @@
 //! Replies that begin at the same time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures::future::try_join_all;
 
 use super::{Goal, Measure, Sample, fresh, fresh_with, note};
@@ -12,9 +15,17 @@ use crate::text::Text;
 
 /// Tokens of each reply.
 const REPLY: u32 = 128;
+/// … beside busy programs, where each may take long.
+const BUSY_REPLY: u32 = 32;
 
 pub const ONE: &[Measure] =
     &[Measure { name: "one stream: speed", unit: "tokens/s", goal: Goal::RatioAtLeast(1.0) }];
+
+pub const BUSY: &[Measure] = &[Measure {
+    name: "one stream beside busy programs: speed",
+    unit: "tokens/s",
+    goal: Goal::RatioAtLeast(1.0),
+}];
 
 pub const UNIQUE: &[Measure] = &[
     Measure { name: "8 unique prompts: first token, median", unit: "ms", goal: Goal::RatioAtMost(0.8) },
@@ -46,6 +57,38 @@ pub async fn one(side: &Contestant, text: &mut Text) -> Outcome<Sample> {
     note(&reply);
     server.stop().await?;
     Ok(vec![Some(reply.tokens_per_second())])
+}
+
+/// One stream, while as many others compute as the machine has hardware threads.
+pub async fn busy(side: &Contestant, text: &mut Text) -> Outcome<Sample> {
+    let server = fresh(side).await?;
+    let question = Message::user(format!("{} Tell a long story.", text.unique(20)));
+    let others = Others::begin()?;
+    let reply = server.endpoint.chat(0, &[question], BUSY_REPLY).await?;
+    drop(others);
+    note(&reply);
+    server.stop().await?;
+    Ok(vec![Some(reply.tokens_per_second())])
+}
+
+/// Threads that compute until this is dropped.
+struct Others(Arc<AtomicBool>);
+
+impl Others {
+    fn begin() -> Outcome<Self> {
+        let over = Arc::new(AtomicBool::new(false));
+        for _ in 0..std::thread::available_parallelism()?.get() {
+            let over = over.clone();
+            std::thread::spawn(move || while !over.load(Ordering::Relaxed) {});
+        }
+        Ok(Self(over))
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 pub async fn unique(side: &Contestant, text: &mut Text) -> Outcome<Sample> {
