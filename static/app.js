@@ -305,8 +305,10 @@ async function copyText(button, text) {
 function rename(row, open) {
   const form = $("form", row);
   form.hidden = !open;
-  if (open) return form.elements.title.select();
-  form.reset();
+  if (open) {
+    form.elements.title.value = $("a", row).textContent; // a plugin may have changed it
+    return form.elements.title.select();
+  }
   $("[data-rename]", row).focus();
 }
 

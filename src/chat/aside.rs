@@ -43,11 +43,11 @@ impl Aside {
     /// Dropped before its end, it frees its place.
     async fn write(&self, order: LlmOrder) -> Result<String, String> {
         let LlmOrder { user, messages, mut params, json_schema, in_a_reply, .. } = order;
-        // In a reply it runs on the place that the reply holds and does not use meanwhile. On a place of its own it could be
-        // refused by the very reply that waits for it.
+        // In a reply it runs on the place that the reply holds and does not use meanwhile: on a place of its own it could be
+        // refused by the very reply that waits for it. Otherwise it must not keep a reply out.
         let (place, priority) = match in_a_reply {
             true => (self.engine.reserve_beside(user), Priority::Interactive),
-            false => (self.engine.reserve(user), Priority::Background),
+            false => (self.engine.reserve_background(user), Priority::Background),
         };
         let place = place.map_err(|error| told(&error))?;
         // What it lowers is not told: the plugin asked, and nobody reads the text.

@@ -47,6 +47,7 @@ pub struct Chat {
     plugins: Plugins,
     engine: Engine,
     live: Live,
+    naming: title::Naming,
     config: ChatConfig,
     generation: SamplingParams,
     limits: LimitsConfig,
@@ -71,6 +72,7 @@ impl Chat {
             plugins,
             engine,
             live: Live::default(),
+            naming: title::Naming::default(),
             config,
             generation,
             limits,
@@ -201,10 +203,10 @@ impl Chat {
                 let message = self.parse_text(&message)?.into_string();
                 let turn = self.new_turn(message, turn::without_doubles(marks));
                 let turn = self.store.begin_answered_turn(user.id, conversation, turn, reply).await?;
-                let (chat, user) = (self.clone(), user.id);
-                tokio::spawn(async move {
-                    title::name(&chat, &plugins, &context, user, conversation).await;
-                });
+                if let Some(begun) = title::begin(self, &plugins, user.id, conversation).await {
+                    let (chat, user) = (self.clone(), user.id);
+                    tokio::spawn(async move { begun.name(&chat, &plugins, &context, user).await });
+                }
                 Ok(turn)
             }
         }

@@ -40,10 +40,13 @@ impl ReplyTask {
         if self.plugins.holds_reply() {
             writer.push(&outcome.content);
         }
-        writer.close(outcome.error);
-        // Nobody waits for a name.
+        // Before viewers look again.
         let conversation = self.reply.conversation_id;
-        title::name(&self.chat, &self.plugins, &self.context, self.user, conversation).await;
+        let begun = title::begin(&self.chat, &self.plugins, self.user, conversation).await;
+        writer.close(outcome.error);
+        if let Some(begun) = begun {
+            begun.name(&self.chat, &self.plugins, &self.context, self.user).await;
+        }
     }
 
     /// History, request, model, `on_response`; from the model on once more for each time that a plugin wants another reply. A

@@ -65,7 +65,7 @@ impl Default for PluginsConfig {
             max_file_bytes: 256 << 10,
             kv_max_keys: 1_000,
             kv_max_bytes: 1 << 20,
-            grants: BTreeMap::new(),
+            grants: [("title".to_owned(), vec!["llm".to_owned()])].into(),
             llm_max_calls: 3,
             llm_max_tokens: 512,
             llm_deadline_ms: 30_000,

@@ -41,6 +41,11 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    /// Whether somebody waits for one of those who wait.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting.iter().any(|job| job.request.task.priority == Priority::Interactive)
+    }
+
     pub(super) fn push(&mut self, job: Job) {
         self.waiting.push(job);
         self.tell();

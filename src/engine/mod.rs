@@ -195,6 +195,16 @@ impl Engine {
         Ok(Place { ticket, model })
     }
 
+    /// Takes a place for work of [`Priority::Background`], which no limit counts: it keeps nobody out. Bound how many there are.
+    ///
+    /// # Errors
+    /// Those of [`Engine::model`].
+    pub fn reserve_background(&self, user: UserId) -> Result<Place, EngineError> {
+        let model = self.model()?;
+        let ticket = self.handle.queue.reserve_background(user)?;
+        Ok(Place { ticket, model })
+    }
+
     /// Drops what memory and disk hold of a conversation that was deleted. Takes effect within one step.
     pub fn forget(&self, conversation: ConversationId) {
         self.handle.queue.forget(conversation);

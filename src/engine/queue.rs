@@ -36,6 +36,8 @@ struct State {
 pub(super) struct Ticket {
     queue: Arc<Queue>,
     user: UserId,
+    /// Whether the limits count it.
+    counts: bool,
     /// While it runs.
     running: Option<Running>,
 }
@@ -98,10 +100,18 @@ impl Queue {
         Ok(self.take_place(&mut state, user))
     }
 
+    /// Takes a place that no limit counts.
+    pub(super) fn reserve_background(self: &Arc<Self>, user: UserId) -> Result<Ticket, EngineError> {
+        match self.is_stopping() {
+            true => Err(EngineError::Stopping),
+            false => Ok(Ticket { queue: Arc::clone(self), user, counts: false, running: None }),
+        }
+    }
+
     fn take_place(self: &Arc<Self>, state: &mut State, user: UserId) -> Ticket {
         state.taken += 1;
         *state.by_user.entry(user).or_default() += 1;
-        Ticket { queue: Arc::clone(self), user, running: None }
+        Ticket { queue: Arc::clone(self), user, counts: true, running: None }
     }
 
     /// Lines up.
@@ -132,6 +142,11 @@ impl Queue {
     /// The request whose turn it is, if it `fits` beside those that run; whoever comes after it waits with it.
     pub(super) fn next(&self, fits: impl Fn(&Request) -> bool) -> Option<Job> {
         lock(&self.state).line.next(fits)
+    }
+
+    /// Whether somebody waits for a request that has not begun.
+    pub(super) fn is_awaited(&self) -> bool {
+        lock(&self.state).line.is_awaited()
     }
 
     /// Drops what is kept of a conversation, before the next step.
@@ -190,10 +205,12 @@ impl Queue {
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = lock(&self.queue.state);
-        state.taken = state.taken.saturating_sub(1);
-        match state.by_user.get_mut(&self.user) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(state.by_user.remove(&self.user)),
+        if self.counts {
+            state.taken = state.taken.saturating_sub(1);
+            match state.by_user.get_mut(&self.user) {
+                Some(count) if *count > 1 => *count -= 1,
+                _ => drop(state.by_user.remove(&self.user)),
+            }
         }
         if let Some(running) = self.running.take() {
             state.line.ended(running);

@@ -5,6 +5,7 @@ use super::logprobs::TokenLogprob;
 use super::mailbox::{Event, Finished, Timings};
 use super::queue::Job;
 use super::reply::ReplyText;
+use super::task::Priority;
 use crate::domain::{FinishReason, Usage};
 
 /// All state of one request that runs.
@@ -15,6 +16,8 @@ pub(super) struct Slot<S> {
     /// When its prompt would be read if it were alone.
     pub(super) due: Instant,
     pub(super) stage: Stage,
+    /// It stands still for others.
+    pub(super) yields: bool,
     text: ReplyText,
     /// What this step brought.
     out: String,
@@ -48,6 +51,7 @@ impl<S> Slot<S> {
             sequence: None,
             due,
             stage: Stage::Reading,
+            yields: false,
             text,
             out: String::new(),
             logprobs: Vec::new(),
@@ -62,12 +66,17 @@ impl<S> Slot<S> {
         self.job.mailbox().is_cancelled()
     }
 
+    /// Whether nobody waits for it.
+    pub(super) fn is_background(&self) -> bool {
+        self.job.request.task.priority == Priority::Background
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.end.is_some()
     }
 
     pub(super) fn is_reading(&self) -> bool {
-        self.end.is_none() && self.stage == Stage::Reading
+        self.end.is_none() && self.stage == Stage::Reading && !self.yields
     }
 
     /// Whether its next token can be computed now.
@@ -77,7 +86,7 @@ impl<S> Slot<S> {
             Stage::Writing | Stage::Staged => true,
             Stage::Paused(until) => until <= now,
         };
-        ready && self.end.is_none()
+        ready && self.end.is_none() && !self.yields
     }
 
     /// A piece of the prompt was read.

@@ -28,7 +28,8 @@ pub enum Priority {
     /// Somebody waits for it.
     #[default]
     Interactive,
-    /// Nobody does; it begins when nobody else waits.
+    /// Nobody does: it begins when nobody else waits, stands still while anything else runs, and is cancelled when its room
+    /// is needed.
     Background,
 }
 

@@ -74,10 +74,25 @@ impl<B: Backend> Scheduler<'_, B> {
         while self.slots.len() < parallel {
             let taken: usize = self.slots.iter().map(|slot| slot.job.request.longest(n_ctx)).sum();
             let fits = |request: &Request| taken + request.longest(n_ctx) <= tokens;
-            let Some(job) = self.queue.next(fits) else { return };
+            let Some(job) = self.queue.next(fits) else { break };
             let due = self.pace.due(self.backend.missing(&job.request));
             self.slots.push(Slot::new(job, due));
             self.untidy = true;
+        }
+        self.set_back();
+    }
+
+    /// What nobody waits for stands still while anything else runs, and ends where there was no room for somebody.
+    fn set_back(&mut self) {
+        if self.slots.iter().any(Slot::is_background) {
+            let yields = self.slots.iter().any(|slot| !slot.is_background());
+            let ends = self.queue.is_awaited();
+            for slot in self.slots.iter_mut().filter(|slot| slot.is_background()) {
+                slot.yields = yields;
+                if ends {
+                    slot.finish(FinishReason::Cancelled);
+                }
+            }
         }
     }
 

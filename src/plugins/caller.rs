@@ -11,9 +11,9 @@ use rhai::EvalAltResult;
 use super::fault::host_error;
 use super::hooks::Context;
 use super::plugin::Plugin;
-use super::sandbox::{self, Sandbox};
+use super::sandbox::Sandbox;
 use super::services::{KeyValue, Llm, LlmOrder, Services};
-use super::{budget, memory};
+use super::{budget, memory, workers};
 use crate::domain::{ConversationId, KvQuota, KvScope, KvShelf, UserId};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
@@ -170,7 +170,7 @@ impl Caller {
         order.params.max_tokens = order.params.max_tokens.min(self.llm_limits.tokens);
         let since = Instant::now();
         let written = || {
-            let written = llm.generate(LlmOrder { caller: sandbox::step_aside(), ..order });
+            let written = llm.generate(LlmOrder { caller: workers::step_aside(), ..order });
             budget::extend(since.elapsed());
             written.map_err(|why| format!("llm_generate: {why}"))
         };

@@ -89,7 +89,9 @@ impl PluginSet {
             let mut passed = Passed { value: text, ended: None, marks: Vec::new() };
             chain.advance(&call.plugin, Hook::Command, &mut passed, |_| {
                 let input = || call.args.into();
-                call.plugin.call_function(&chain.sandbox, Hook::Command, &call.function, &ctx, input, step)
+                let told = || call.plugin.tell(&ctx);
+                let (sandbox, function) = (&chain.sandbox, &call.function);
+                call.plugin.call_function(sandbox, Hook::Command, function, (&ctx, told), input, step)
             })?;
             Ok(passed)
         };

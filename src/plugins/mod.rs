@@ -49,6 +49,7 @@ mod natives;
 mod patterns;
 mod sandbox;
 mod services;
+mod workers;
 
 #[cfg(test)]
 mod tests;

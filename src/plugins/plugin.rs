@@ -33,6 +33,8 @@ pub(super) struct Plugin {
     pub(super) source: Source,
     pub(super) ast: AST,
     settings: Dynamic,
+    /// Whether its functions may use what the file defines outside of them, which then runs before each call.
+    uses_globals: bool,
 }
 
 impl Plugin {
@@ -77,6 +79,8 @@ impl Plugin {
         });
         let commands = commands.collect();
         let breaker = Breaker::new(config.breaker_failures);
+        // Nothing else leads from a function to a constant or a neighbour.
+        let uses_globals = ["global", "import"].iter().any(|word| source.text.contains(word));
         Ok(Self {
             id: id.to_owned(),
             manifest,
@@ -88,6 +92,7 @@ impl Plugin {
             source,
             ast,
             settings,
+            uses_globals,
         })
     }
 
@@ -106,24 +111,32 @@ impl Plugin {
         input: impl FnOnce() -> Dynamic,
         output: impl FnOnce(Dynamic) -> Result<T, String>,
     ) -> Result<T, Fault> {
-        self.call_function(sandbox, hook, hook.name(), ctx, input, output)
+        let told = || self.tell(ctx);
+        self.call_function(sandbox, hook, hook.name(), (ctx, told), input, output)
     }
 
-    /// As [`Plugin::call`], for a hook of which a plugin may have more than one function.
+    /// The `ctx` of a request, as this plugin's functions get it.
+    pub(super) fn tell(&self, ctx: &Context) -> Dynamic {
+        ctx.to_script(&self.settings)
+    }
+
+    /// As [`Plugin::call`], for a hook of which a plugin may have more than one function, and for many calls of one request:
+    /// beside the request comes what makes their first argument.
     pub(super) fn call_function<T>(
         &self,
         sandbox: &Sandbox,
         hook: Hook,
         function: &str,
-        ctx: &Context,
+        (ctx, told): (&Context, impl FnOnce() -> Dynamic),
         input: impl FnOnce() -> Dynamic,
         output: impl FnOnce(Dynamic) -> Result<T, String>,
     ) -> Result<T, Fault> {
         let call = || {
-            let arguments = (ctx.to_script(&self.settings), input());
+            let arguments = (told(), input());
+            let options = CallFnOptions::new().eval_ast(self.uses_globals);
             let returned: Dynamic = sandbox
                 .engine
-                .call_fn_with_options(CallFnOptions::new(), &mut Scope::new(), &self.ast, function, arguments)
+                .call_fn_with_options(options, &mut Scope::new(), &self.ast, function, arguments)
                 .map_err(|error| self.source.failed(error))?;
             output(returned)
                 .map_err(|why| self.source.fault_at(&format!("fn {function}"), format!("{function} {why}")))

@@ -9,8 +9,9 @@ use regex::Regex;
 use super::fault::{Fault, Source};
 use super::folder::{self, Found, Text};
 use super::plugin::Plugin;
-use super::sandbox::{self, Sandbox};
+use super::sandbox::Sandbox;
 use super::set::{Member, PluginSet};
+use super::workers;
 use super::{PluginInfo, PluginState};
 use crate::config::PluginsConfig;
 
@@ -164,7 +165,7 @@ impl Entry {
 /// Compiles a plugin and runs its tests: the one way by which a version comes into use. Blocks.
 pub(super) fn load(id: &str, source: &Source, config: &PluginsConfig) -> Result<Plugin, Fault> {
     let load = || Plugin::load(id, source.clone(), config)?.tested(config);
-    sandbox::run_blocking(load).unwrap_or_else(|not_run| Err(source.fault(not_run.to_string())))
+    workers::run_blocking(load).unwrap_or_else(|not_run| Err(source.fault(not_run.to_string())))
 }
 
 /// Whether the text of a plugin that never compiled seems to say `fail: "closed"`. It cannot be asked, and a

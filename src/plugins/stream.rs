@@ -16,7 +16,7 @@ use crate::domain::Mark;
 /// One reply on its way through `on_chunk` of every plugin that has it.
 pub struct ReplyStream {
     chain: Arc<Chain>,
-    ctx: Context,
+    ctx: Arc<Context>,
     stages: Vec<Stage>,
     altered: bool,
     marks: Vec<Mark>,
@@ -27,6 +27,8 @@ pub struct ReplyStream {
 /// A plugin and what it has not let go yet.
 struct Stage {
     plugin: Arc<Plugin>,
+    /// Its `ctx`, made once.
+    ctx: Dynamic,
     window: Window,
     /// It failed or ended the reply: what comes passes it by.
     over: bool,
@@ -60,10 +62,10 @@ impl ReplyStream {
     pub(super) fn new(chain: Arc<Chain>, ctx: Context, plugins: Vec<Arc<Plugin>>) -> Self {
         let stage = |plugin: Arc<Plugin>| {
             let window = Window::new(plugin.manifest.hold.chars());
-            Stage { plugin, window, over: false }
+            Stage { ctx: plugin.tell(&ctx), plugin, window, over: false }
         };
         let stages = plugins.into_iter().map(stage).collect();
-        Self { chain, ctx, stages, altered: false, marks: Vec::new(), refused: None }
+        Self { chain, ctx: Arc::new(ctx), stages, altered: false, marks: Vec::new(), refused: None }
     }
 
     /// Passes a piece on and returns what may be shown now. Not to be dropped and called again.
@@ -157,9 +159,10 @@ impl Work {
             return Ok(());
         }
         let plugin = stage.plugin.clone();
-        let text = stage.window.text();
+        let (told, text) = (|| stage.ctx.clone().into_read_only(), stage.window.text());
         let called = chain.attempt(&plugin, Hook::OnChunk, || {
-            plugin.call(&chain.sandbox, Hook::OnChunk, ctx, || text.into(), chunk)
+            let (hook, name) = (Hook::OnChunk, Hook::OnChunk.name());
+            plugin.call_function(&chain.sandbox, hook, name, (ctx, told), || text.into(), chunk)
         });
         let let_go = match called {
             Ok(Chunk::Stop(text)) => {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::folder::{self, Text};
 use super::hooks::Hook;
 use super::plugin::Plugin;
-use super::sandbox::{self, Sandbox};
+use super::sandbox::Sandbox;
 use super::services::Services;
+use super::workers;
 use crate::config::PluginsConfig;
 
 /// Plugins as they lie in a folder, loaded with the limits of a server, by id. Which ones a server has disabled is
@@ -57,7 +58,7 @@ impl Workbench {
             };
             let loaded = match problem {
                 Some(problem) => Err(source.fault(problem)),
-                None => sandbox::run_blocking(|| Plugin::load(&id, source.clone(), &config))
+                None => workers::run_blocking(|| Plugin::load(&id, source.clone(), &config))
                     .unwrap_or_else(|not_run| Err(source.fault(not_run.to_string()))),
             };
             let error = loaded.as_ref().err().map(|fault| located(&dir, fault));
@@ -83,7 +84,7 @@ impl Workbench {
             let tests = plugin.run_tests(&self.sandbox.config);
             tests.map(|(name, result)| (name.to_owned(), result.err())).collect::<Vec<_>>()
         };
-        match sandbox::run_blocking(run) {
+        match workers::run_blocking(run) {
             Ok(ended) => ended
                 .into_iter()
                 .map(|(name, fault)| Tested { name, failure: fault.map(|fault| located(&self.dir, fault)) })

@@ -81,6 +81,17 @@ impl Store {
         found(update.bind(conversation).bind(user).bind(title).execute(&self.pool).await?)
     }
 
+    /// Whether neither its person nor a plugin has named it.
+    pub async fn is_called_by_its_words(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<bool, StoreError> {
+        let query =
+            sqlx::query("SELECT 1 FROM conversations WHERE id = $1 AND user_id = $2 AND title_by = 'words'");
+        Ok(query.bind(conversation).bind(user).fetch_optional(&self.pool).await?.is_some())
+    }
+
     /// Gives a conversation the title that a plugin made of its first exchange, unless its person has chosen one or a plugin
     /// has already.
     pub async fn title_conversation(

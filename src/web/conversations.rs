@@ -12,7 +12,7 @@ use crate::chat::{Chat, ChatError};
 use crate::domain::{Conversation, ConversationId, User};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![home, create, open, rename, delete]
+    routes![home, create, open, name, rename, delete]
 }
 
 /// A fragment that also changes the address bar.
@@ -51,6 +51,20 @@ async fn open(
     let conversation = chat.conversation(&user, id).await?;
     let page = PageView::load(chat, &user, conversation).await?;
     Ok(Template::render(if htmx.fragment { "partials/navigation" } else { "chat" }, page))
+}
+
+/// The name of a conversation that a plugin is naming, once it has it; the page asks after its first reply.
+#[get("/c/<id>/name")]
+async fn name(
+    user: SignedIn,
+    id: ConversationId,
+    htmx: Htmx,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let conversation = chat.once_named(&user, id).await?;
+    let naming = chat.is_being_named(id);
+    let conversation = ConversationView::new(&conversation, htmx.open == Some(id));
+    Ok(Template::render("partials/named", context! { conversation, naming }))
 }
 
 #[derive(FromForm)]

@@ -52,7 +52,7 @@ async fn message(
     chat: &State<Chat>,
 ) -> Result<Template, WebError> {
     let message = MessageView::from(chat.message(&user, id, message).await?);
-    Ok(Template::render("partials/message", context! { message }))
+    Ok(Template::render("partials/message", context! { message, naming: chat.is_being_named(id) }))
 }
 
 /// A view of a reply: read-only, resumable, and over at once when the server stops.

@@ -17,6 +17,7 @@ pub struct PageView {
     conversations: Vec<ConversationView>,
     chat: ChatView,
     model: ModelView,
+    being_named: bool,
 }
 
 impl PageView {
@@ -28,6 +29,7 @@ impl PageView {
             user: UserView::new(user),
             conversations: sidebar.conversations,
             model: ModelView::new(chat.engine_state()),
+            being_named: chat.is_being_named(conversation.id),
             chat: ChatView::new(chat, conversation, messages),
         })
     }
@@ -37,6 +39,7 @@ impl PageView {
 #[derive(Serialize)]
 pub struct TurnView {
     messages: [MessageView; 2],
+    naming: bool,
     chat: ConversationView,
     conversations: Vec<ConversationView>,
 }
@@ -46,6 +49,7 @@ impl TurnView {
     pub async fn load(chat: &Chat, user: &User, open: &Conversation, turn: Turn) -> Result<Self, ChatError> {
         Ok(Self {
             messages: [turn.user_message, turn.reply].map(MessageView::from),
+            naming: chat.is_being_named(open.id),
             chat: ConversationView::new(open, true),
             conversations: SidebarView::load(chat, user, Some(open)).await?.conversations,
         })

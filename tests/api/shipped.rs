@@ -1,6 +1,8 @@
 //! The plugins of plugins/examples/ as people meet them, where a plugin's own tests cannot go.
 
-use crate::support::{ECHO, Home, PATIENCE, Person, TestApp};
+use reqwest::Method;
+
+use crate::support::{ECHO, Home, Person, TestApp};
 
 #[tokio::test]
 async fn what_somebody_wants_remembered_is_known_in_all_their_conversations_and_to_nobody_else() {
@@ -36,19 +38,55 @@ async fn a_translation_is_asked_for_in_plain_words() {
     assert_eq!(asked, "Translate into German. Answer with the translation only.\n\nHow are you?");
 }
 
+/// As shipped: both folders' settings are the defaults.
+fn with_titles() -> Home {
+    let home = Home::new(ECHO);
+    home.add_plugin("title");
+    home
+}
+
 #[tokio::test]
-async fn the_model_names_a_conversation_where_the_operator_grants_it() {
-    let home = Home::new(&format!("{ECHO}[default.plugins]\ngrants = {{ title = [\"llm\"] }}\n"));
-    home.add_plugin("examples/title");
-    let app = TestApp::start_in(home).await;
+async fn the_model_names_a_conversation_as_shipped_and_an_open_page_learns_it() {
+    let app = TestApp::start_in(with_titles()).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
+    let url = format!("/c/{conversation}");
 
-    ada.ask(&conversation, "hello").await;
+    let reply = ada.send(&conversation, "hello").await;
+    ada.read(&reply).await;
+    // The page asks for the name once, and the answer comes when it is there.
+    let shown = ada.htmx(Method::GET, &format!("{url}/name"));
+    let shown = shown.header("HX-Current-URL", format!("{}{url}", app.url));
+    let shown = shown.send().await.unwrap().text().await.unwrap();
 
     // The scripted model says back what it is told.
-    let heading =
-        "id=\"chat-title\">Name what the message below is about, in two to five words, without quotes</h1>";
-    let named = async { while !ada.page(&format!("/c/{conversation}")).await.contains(heading) {} };
-    tokio::time::timeout(PATIENCE, named).await.expect("the model's title");
+    assert!(shown.contains("hx-swap-oob=\"true\">A title for this message: hello</h1>"), "{shown}");
+    assert!(
+        shown.contains(&format!("innerHTML:#open-{conversation}\">A title for this message: hello")),
+        "{shown}"
+    );
+    assert!(!shown.contains("hx-get"), "it does not ask again: {shown}");
+    assert!(ada.page(&url).await.contains("id=\"chat-title\">A title for this message: hello</h1>"));
+}
+
+#[tokio::test]
+async fn a_poor_title_leaves_the_first_words_and_a_chosen_name_stays() {
+    let app = TestApp::start_in(with_titles()).await;
+    let ada = app.person("ada").await;
+    let (poor, chosen) = (ada.new_conversation().await, ada.new_conversation().await);
+    let title = async |conversation: &str| {
+        let named = ada.page(&format!("/c/{conversation}/name")).await;
+        assert!(named.contains(&format!("#open-{conversation}")), "{named}");
+        ada.page(&format!("/c/{conversation}")).await
+    };
+
+    let long = "one two three four five six seven eight nine";
+    ada.ask(&poor, long).await;
+    let name = [("title", "My own name")];
+    ada.htmx(Method::PUT, &format!("/c/{chosen}")).form(&name).send().await.unwrap();
+    ada.ask(&chosen, "hello").await;
+
+    assert!(title(&poor).await.contains(&format!("id=\"chat-title\">{long}</h1>")));
+    assert!(title(&chosen).await.contains("id=\"chat-title\">My own name</h1>"));
+    assert!(!app.home.log().contains("no plugin named it"), "{}", app.home.log());
 }

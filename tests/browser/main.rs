@@ -9,6 +9,7 @@ mod account;
 mod chat;
 mod looks;
 mod text;
+mod title;
 mod walk;
 mod window;
 

@@ -1,5 +1,7 @@
 //! Many requests at the same time.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::FinishReason;
 
@@ -70,6 +72,47 @@ async fn what_nobody_waits_for_goes_last() {
 
     assert_eq!(title.next().await, Event::Queued { position: 3, wait: None });
     assert_eq!(chats[1].next().await, Event::Queued { position: 2, wait: None });
+}
+
+/// A reply that nobody waits for and that does not end by itself, once it runs.
+async fn background(engine: &Engine) -> Generation {
+    let script = r#"{"pieces": ["t "], "delay_ms": 1, "repeat": 1000000}"#;
+    let params = SamplingParams { max_tokens: 100_000, ..SamplingParams::default() };
+    let prompt = engine.model().unwrap().prepare(&[says(Role::User, script)], params.max_tokens).unwrap();
+    let task = Task { priority: Priority::Background, ..params.into() };
+    let mut title = engine.reserve_background(UserId::new()).unwrap().submit(prompt, task).unwrap();
+    assert!(matches!(next_text(&mut title).await, Event::Text { .. }));
+    title
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_stands_still_while_a_reply_is_written() {
+    let engine = echo(LlmConfig { n_parallel: 2, ..echo_config() }).await;
+    let mut title = background(&engine).await;
+    let mut reply = send(&engine, UserId::new(), LONG, SamplingParams::default());
+    is_running(&mut reply).await;
+
+    // What it wrote before is still there to be read.
+    let moment = Duration::from_millis(200);
+    let mut reads = 0;
+    while tokio::time::timeout(moment, title.next()).await.is_ok() {
+        reads += 1;
+        assert!(reads < 5, "it goes on");
+    }
+    drop(reply);
+
+    assert!(matches!(next_text(&mut title).await, Event::Text { .. }));
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_makes_room_and_counts_for_no_limit() {
+    let engine = echo(LlmConfig { queue_size: 1, max_per_user: 1, ..one_at_a_time() }).await;
+    let title = background(&engine).await;
+
+    let reply = send(&engine, UserId::new(), "hello", SamplingParams::default());
+
+    assert_eq!(read(reply).await.0, "hello");
+    assert_eq!(read(title).await.1.unwrap().reason, FinishReason::Cancelled);
 }
 
 #[tokio::test]

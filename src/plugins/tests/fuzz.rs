@@ -238,7 +238,7 @@ proptest! {
             let called = engine.call_fn::<Dynamic>(&mut Scope::new(), ast, caller, arguments);
             called.map(drop).map_err(|error| Source::default().failed(error).to_string())
         };
-        let (result, spent) = sandbox::run_blocking(|| budget::within(&config(), "fuzz", call)).unwrap();
+        let (result, spent) = workers::run_blocking(|| budget::within(&config(), "fuzz", call)).unwrap();
 
         prop_assert!(spent.peak_bytes < 64 << 20, "{} bytes", spent.peak_bytes);
         prop_assert!(spent.time < Duration::from_secs(2), "{:?}", spent.time);

@@ -1,0 +1,38 @@
+//! The name that a plugin gives a conversation, on a page that is open.
+
+use super::Seat;
+use super::support::{ECHO, Home, TestApp};
+use super::window::{ESCAPE, Window};
+
+/// Asks the scripted model, which takes its time.
+const SLOW: &str = r#"const PLUGIN = #{ capabilities: ["llm"] };
+fn on_title(ctx, messages) { llm_generate(`{"pieces": ["Embers and ash"], "delay_ms": 1500}`) }"#;
+
+#[tokio::test]
+async fn the_name_appears_without_a_reload_and_leaves_alone_what_is_being_typed() {
+    let home = Home::new(&format!("{ECHO}[default.plugins]\ngrants = {{ slow = [\"llm\"] }}\n"));
+    home.write("plugins/slow.rhai", SLOW);
+    let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
+    let seat = Seat { app, window };
+    seat.register("ada").await;
+    let window = &seat.window;
+
+    seat.send("hello").await;
+    seat.until_over(2).await;
+    window.click("[aria-current] ~ [data-rename]").await;
+    window.keys("Mine").await;
+
+    window.until("document.querySelector('#chat-title').textContent === 'Embers and ash'").await;
+    window.until("document.querySelector('[aria-current]').textContent === 'Embers and ash'").await;
+    window.until("document.title.startsWith('Embers and ash')").await;
+    window.until("!document.querySelector('[hx-get$=\"/name\"]')").await;
+    let typed = "document.querySelector('.rename:not([hidden]) input').value";
+    assert_eq!(window.eval::<String>(typed).await, "Mine");
+    window.picture("title-1280-light").await;
+
+    // Whoever renames it now begins with the name that it has.
+    window.keys(ESCAPE).await;
+    window.click("[aria-current] ~ [data-rename]").await;
+    assert_eq!(window.eval::<String>(typed).await, "Embers and ash");
+    seat.leave().await;
+}
