@@ -43,7 +43,8 @@
 //! 3. A task writes the reply: history, `on_prompt`, chat template ([`engine::Model::prepare`]), `on_rendered`, queue. Each
 //!    piece goes through `on_chunk` ([`plugins::ReplyStream`]) to a `watch` channel that holds the whole text
 //!    ([`chat::Live`]), and to the store at each checkpoint.
-//! 4. `on_response`, then [`store::Store::finish`], then the channel is closed.
+//! 4. `on_response`, then [`store::Store::finish`], with the [`domain::Trace`] that the hooks ([`plugins::Recorder`]) and this task
+//!    wrote down on the way, then the channel is closed.
 //! 5. `GET …/events` shows the channel from `Last-Event-ID` on ([`chat::Follower`]); at `done` the bubble asks for
 //!    itself as it stands in the database.
 //!

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fireside::config::{Backend, LlmConfig, PluginsConfig};
 use fireside::domain::{ConversationId, PromptMessage, Role, UserId};
 use fireside::plugins::{
-    Context, Draft, PluginSet, Plugins, RenderedSegment, ReplyStream, RequestSource, SegmentOrigin,
+    Context, Draft, PluginSet, Plugins, Recorder, RenderedSegment, ReplyStream, RequestSource, SegmentOrigin,
 };
 
 use load::{Script, Story, start, streams};
@@ -139,6 +139,7 @@ fn context() -> Context {
         user_id: UserId::new(),
         conversation: Some(ConversationId::new()),
         model: "SmolLM2".into(),
+        trace: Recorder::whole(),
     }
 }
 
@@ -148,7 +149,6 @@ fn said(role: Role, content: String) -> PromptMessage {
 
 /// The hooks of a reply without `on_chunk`, so many times.
 async fn whole_replies(plugins: &PluginSet) -> Outcome<()> {
-    let context = context();
     let text = "A sentence of a conversation that goes on for a while. ".repeat(8);
     let roles = [Role::System, Role::User, Role::Assistant].into_iter();
     let roles = roles.chain([Role::User, Role::Assistant].into_iter().cycle());
@@ -168,11 +168,12 @@ async fn whole_replies(plugins: &PluginSet) -> Outcome<()> {
     });
     let segments: Vec<_> = segments.collect();
     for _ in 0..REPLIES {
-        let asked = plugins.on_message(&context, text.clone()).await?;
+        let ctx = context();
+        let asked = plugins.on_message(&ctx, text.clone()).await?;
         let draft = Draft { messages: messages.clone(), ..Draft::default() };
-        let (draft, drafted) = plugins.on_prompt(&context, draft).await?;
-        let (rendered, seen) = plugins.on_rendered(&context, segments.clone()).await?;
-        let response = plugins.on_response(&context, text.repeat(4)).await?;
+        let (draft, drafted) = plugins.on_prompt(&ctx, draft).await?;
+        let (rendered, seen) = plugins.on_rendered(&ctx, segments.clone()).await?;
+        let response = plugins.on_response(&ctx, text.repeat(4)).await?;
         let changed = draft.messages[0].content.len() > messages[0].content.len()
             && rendered.len() == segments.len() + HOLDS.len();
         let marks = [asked.marks, drafted, seen, response.marks].concat();

@@ -15,7 +15,7 @@ use super::{Chat, ChatError, answer, prompt};
 use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, Usage, User, UserId};
 use crate::engine::{EngineError, Event, Finished, Generation, Model, Task, Timings};
 use crate::plugins::{
-    Context, Denied, MessageAction, PluginSet, ReplyStream, RequestSource, ResponseAction, Retry,
+    Context, Denied, MessageAction, PluginSet, Recorder, ReplyStream, RequestSource, ResponseAction, Retry,
 };
 
 /// The bias that bans a token.
@@ -77,6 +77,7 @@ impl Chat {
             user_id: user.id,
             conversation: None,
             model: model.name.clone(),
+            trace: Recorder::of_parameters(),
         };
         let plugins = self.plugins.current().await;
         if logprobs.is_some() && plugins.filters_reply() {
@@ -106,7 +107,8 @@ impl Chat {
                 let draft = prompt::draft(messages, params, grammar);
                 let given = draft.prefill.clone();
                 let (draft, skipped) = plugins.on_prompt(&context, draft).await.map_err(ChatError::Denied)?;
-                let mut request = prompt::request(draft, given.as_deref(), &self.limits);
+                let mut request =
+                    prompt::request(draft, given.as_deref(), &self.limits, &context.trace.asked());
                 if ignore_eos {
                     let bans = model.end_tokens().iter().map(|token| (token.to_string(), BAN));
                     request.params.logit_bias.extend(bans);
@@ -120,7 +122,7 @@ impl Chat {
                     let (messages, opening, task) = (messages.clone(), opening.clone(), task.clone());
                     asked = Some(Asked { chat: self.clone(), user: user.id, messages, opening, task });
                 }
-                Source::Model(submit(&plugins, &context, place, messages, task, &mut marks).await?)
+                Source::Model(submit(&plugins, &context, place, messages, task, &mut marks, None).await?)
             }
         };
         Ok(Completion {
@@ -223,7 +225,8 @@ impl Completion {
         let (messages, task) = (asked.messages.clone(), asked.task.clone());
         self.opening.clone_from(&asked.opening);
         let (plugins, context) = (&self.plugins, &self.context);
-        self.source = Source::Model(submit(plugins, context, place, messages, task, &mut self.marks).await?);
+        let begun = submit(plugins, context, place, messages, task, &mut self.marks, None);
+        self.source = Source::Model(begun.await?);
         self.stream = self.plugins.stream(&self.context);
         self.stopped = false;
         Ok(())

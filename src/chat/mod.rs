@@ -16,6 +16,7 @@ mod render;
 mod request;
 mod services;
 mod title;
+mod trace;
 mod turn;
 
 use std::sync::Arc;
@@ -30,14 +31,15 @@ pub use live::{Live, LiveReply, LiveWriter};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 pub use services::services;
 
+use self::trace::Story;
 use self::turn::ReplyTask;
 use crate::config::{ChatConfig, LimitsConfig};
 use crate::domain::{
     Conversation, ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus,
-    PromptMessage, Role, SamplingParams, Title, User, UserId, UserText,
+    PromptMessage, Role, SamplingParams, Title, Trace, User, UserId, UserText,
 };
 use crate::engine::{Engine, EngineState, Model, Place};
-use crate::plugins::{Context, MessageAction, PluginSet, Plugins, RequestSource};
+use crate::plugins::{Context, MessageAction, PluginSet, Plugins, Recorder, RequestSource};
 use crate::store::{NewTurn, Store, StoreError, Turn};
 
 /// The chat service: one for the whole server, cheap to clone.
@@ -147,6 +149,20 @@ impl Chat {
         Ok(self.store.find_message(user.id, conversation, id).await?)
     }
 
+    /// How a reply of the person's came about; none while it runs, and for one of which nothing was kept.
+    pub async fn trace(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        reply: MessageId,
+    ) -> Result<(Message, Option<Trace>), ChatError> {
+        let message = self.message(user, conversation, reply).await?;
+        if message.role != Role::Assistant {
+            return Err(StoreError::NotFound.into());
+        }
+        Ok((message, self.store.trace(user.id, conversation, reply).await?))
+    }
+
     /// Gives a conversation the name that its owner typed.
     pub async fn rename(
         &self,
@@ -202,7 +218,9 @@ impl Chat {
                 let reply = answer::release(&plugins, &context, reply, &mut marks).await?;
                 let message = self.parse_text(&message)?.into_string();
                 let turn = self.new_turn(message, turn::without_doubles(marks));
-                let turn = self.store.begin_answered_turn(user.id, conversation, turn, reply).await?;
+                let trace = Story::default().end(&context.trace).await;
+                let begun = self.store.begin_answered_turn(user.id, conversation, turn, reply, &trace);
+                let turn = begun.await?;
                 if let Some(begun) = title::begin(self, &plugins, user.id, conversation).await {
                     let (chat, user) = (self.clone(), user.id);
                     tokio::spawn(async move { begun.name(&chat, &plugins, &context, user).await });
@@ -307,6 +325,7 @@ impl Chat {
             user_id: user.id,
             conversation: Some(conversation),
             model: self.engine.model().map(|model| model.name.clone()).unwrap_or_default(),
+            trace: Recorder::whole(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! History into the messages of a draft, and a draft into what the engine gets.
 
+use std::collections::BTreeMap;
+
 use super::host_mark;
-use crate::config::{ChatConfig, LimitsConfig};
+use crate::config::{ChatConfig, LimitsConfig, Lowered};
 use crate::domain::{Mark, Message, MessageId, PromptMessage, Role, SamplingParams};
 use crate::engine::Grammar;
-use crate::plugins::Draft;
+use crate::plugins::{AskedBy, Draft};
 
 /// What becomes of a draft.
 pub(super) struct Request {
@@ -14,6 +16,8 @@ pub(super) struct Request {
     pub(super) grammar: Option<Grammar>,
     /// What the reply begins with, as far as its reader has not got it.
     pub(super) opening: String,
+    /// What was above the operator's limits.
+    pub(super) lowered: Vec<Lowered>,
     /// What the reader should know.
     pub(super) marks: Vec<Mark>,
 }
@@ -33,17 +37,25 @@ pub(super) fn draft(
     Draft { messages, params, grammar, json_schema, prefill }
 }
 
-/// What the engine gets, within the operator's limits. Of what the reply begins with its reader has got `given`.
-pub(super) fn request(draft: Draft, given: Option<&str>, limits: &LimitsConfig) -> Request {
+/// What the engine gets, within the operator's limits. Of what the reply begins with its reader has got `given`; `asked` tells
+/// which plugin set what.
+pub(super) fn request(
+    draft: Draft,
+    given: Option<&str>,
+    limits: &LimitsConfig,
+    asked: &BTreeMap<String, AskedBy>,
+) -> Request {
     let Draft { mut messages, mut params, grammar, json_schema, prefill: begun } = draft;
     let begun = begun.or_else(|| prefill(&mut messages)).unwrap_or_default();
     let opening = begun.strip_prefix(given.unwrap_or_default()).unwrap_or(&begun).to_owned();
     if !begun.is_empty() {
         messages.push(PromptMessage { role: Role::Assistant, content: begun, token_ids: None });
     }
-    let marks = limits.clamp(&mut params).into_iter().map(host_mark).collect();
+    let lowered = limits.clamp(&mut params);
+    let by = |key| asked.get(key).map(|by| by.plugin.as_str());
+    let marks = lowered.iter().map(|lowered| host_mark(lowered.sentence(by(lowered.key)))).collect();
     let grammar = grammar.map(Grammar::Gbnf).or(json_schema.map(Grammar::JsonSchema));
-    Request { messages, params, grammar, opening, marks }
+    Request { messages, params, grammar, opening, lowered, marks }
 }
 
 /// Takes a last message of the assistant's away, unless it is the only one.
@@ -121,12 +133,12 @@ mod tests {
         let asked =
             draft(messages.clone(), SamplingParams::default(), Some(Grammar::Gbnf("root ::= \"x\"".into())));
         let with = |prefill: &str| Draft { prefill: Some(prefill.into()), ..asked.clone() };
-        let limits = LimitsConfig::default();
+        let (limits, nobody) = (LimitsConfig::default(), BTreeMap::new());
 
         let (unchanged, longer, other) = (
-            request(asked.clone(), Some("Sure,"), &limits),
-            request(with("Sure, here"), Some("Sure,"), &limits),
-            request(with("No."), Some("Sure,"), &limits),
+            request(asked.clone(), Some("Sure,"), &limits, &nobody),
+            request(with("Sure, here"), Some("Sure,"), &limits, &nobody),
+            request(with("No."), Some("Sure,"), &limits, &nobody),
         );
 
         assert_eq!((asked.messages.len(), asked.prefill.as_deref()), (1, Some("Sure,")));

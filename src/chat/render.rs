@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ChatError;
+use super::trace::Story;
 use super::turn::left_out;
 use crate::domain::{Mark, PromptMessage};
 use crate::engine::{Generation, Model, Origin, Place, Prompt, Task};
@@ -16,9 +17,13 @@ pub(super) async fn submit(
     messages: Vec<PromptMessage>,
     task: Task,
     marks: &mut Vec<Mark>,
+    story: Option<&mut Story>,
 ) -> Result<Generation, ChatError> {
     let model = place.model().clone();
     let prompt = render(plugins, context, &model, messages, task.params.max_tokens, marks).await?;
+    if let Some(story) = story {
+        story.sent(&context.trace, &model, &prompt.segments, prompt.left_out);
+    }
     // A grammar takes a while to be read.
     let submitted = tokio::task::spawn_blocking(move || place.submit(prompt, task));
     Ok(submitted.await.map_err(|_| ChatError::Panicked)??)

@@ -11,6 +11,7 @@ use super::attempts::Attempts;
 use super::checkpoints::{Checkpoints, Deleted};
 use super::prompt::{self, Request};
 use super::render::submit;
+use super::trace::Story;
 use super::{Chat, ChatError, LiveWriter, host_mark, title};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, UserId};
 use crate::engine::{Event, Generation, Place, Task};
@@ -33,9 +34,11 @@ impl ReplyTask {
     /// Writes the reply, commits it, then announces its end; after that the conversation may get a name.
     pub(super) async fn run(self, place: Place, writer: LiveWriter) {
         let mut marks = self.reply.marks.clone();
-        let written = self.write(place, &mut marks, &writer).await;
+        let mut story = Story::default();
+        let written = self.write(place, &mut marks, &mut story, &writer).await;
         let outcome = written.unwrap_or_else(|error| failed(error.to_string(), Vec::new()));
-        let outcome = Outcome { marks: without_doubles(marks), ..outcome };
+        let trace = Some(Box::new(story.end(&self.context.trace).await));
+        let outcome = Outcome { marks: without_doubles(marks), trace, ..outcome };
         self.commit(&outcome, &writer).await;
         if self.plugins.holds_reply() {
             writer.push(&outcome.content);
@@ -55,9 +58,10 @@ impl ReplyTask {
         &self,
         mut place: Place,
         marks: &mut Vec<Mark>,
+        story: &mut Story,
         writer: &LiveWriter,
     ) -> Result<Outcome, ChatError> {
-        let mut request = match self.unless_over(writer, self.request(marks)).await? {
+        let mut request = match self.unless_over(writer, self.request(marks, story)).await? {
             Ok(request) => request,
             Err(outcome) => return Ok(outcome),
         };
@@ -65,19 +69,22 @@ impl ReplyTask {
         let mut held = "Writing. A plugin checks the reply before it is shown.".to_owned();
         loop {
             let (messages, task) = (request.messages.clone(), self.task(&request));
-            let begun = submit(&self.plugins, &self.context, place, messages, task, marks);
+            let begun = submit(&self.plugins, &self.context, place, messages, task, marks, Some(&mut *story));
             let generation = match self.unless_over(writer, begun).await? {
                 Ok(generation) => generation,
                 Err(outcome) => return Ok(outcome),
             };
-            let collected = self.collect(generation, &request.opening, marks, writer, &held).await;
+            let collected = self.collect(generation, &request.opening, marks, story, writer, &held).await;
             let mut outcome = collected.map_err(ChatError::Denied)?;
             outcome.usage = outcome.usage.map(|usage| attempts.spent(usage));
             let retry = match self.release(outcome, marks).await.map_err(ChatError::Denied)? {
                 Released::Over(outcome) => return Ok(outcome),
                 Released::Again(retry) => retry,
             };
+            let (plugin, hint) = (retry.plugin.clone(), retry.hint.clone());
             held = attempts.again(retry, &mut request.messages).map_err(ChatError::Denied)?;
+            let at = request.messages.iter().rposition(|message| message.content == hint);
+            story.hinted(plugin, at.unwrap_or(request.messages.len()));
             writer.wait_for(held.clone());
             place = self.chat.engine.reserve(self.user)?;
         }
@@ -99,14 +106,17 @@ impl ReplyTask {
     }
 
     /// The history as `on_prompt` leaves it.
-    async fn request(&self, marks: &mut Vec<Mark>) -> Result<Request, ChatError> {
+    async fn request(&self, marks: &mut Vec<Mark>, story: &mut Story) -> Result<Request, ChatError> {
         let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
         let messages = prompt::messages(&self.chat.config, branch, self.reply.id);
         let draft = prompt::draft(messages, self.chat.generation.clone(), None);
         let (draft, skipped) =
             self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
         marks.extend(skipped);
-        let mut request = prompt::request(draft, None, &self.chat.limits);
+        let (asked, seals_reply) = (self.context.trace.asked(), self.plugins.seals_reply());
+        story.drafted(&self.context.trace, &draft, seals_reply);
+        let mut request = prompt::request(draft, None, &self.chat.limits, &asked);
+        story.settled(&request, &self.chat.generation, &asked, seals_reply);
         marks.append(&mut request.marks);
         Ok(request)
     }
@@ -129,6 +139,7 @@ impl ReplyTask {
         mut generation: Generation,
         opening: &str,
         marks: &mut Vec<Mark>,
+        story: &mut Story,
         writer: &LiveWriter,
         held: &str,
     ) -> Result<Outcome, Denied> {
@@ -165,6 +176,7 @@ impl ReplyTask {
                         }
                     }
                     Event::Finished(mut end) => {
+                        story.finished(&end);
                         if stopped {
                             end.reason = FinishReason::Stop;
                         }
@@ -281,6 +293,7 @@ fn unfinished(marks: Vec<Mark>) -> Outcome {
         usage: None,
         seed: None,
         token_ids: None,
+        trace: None,
     }
 }
 

@@ -12,6 +12,34 @@ pub struct LimitsConfig {
     pub temperature: f32,
 }
 
+/// A parameter that was above the operator's limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lowered {
+    /// Its name.
+    pub key: &'static str,
+    /// What was asked for.
+    pub asked: String,
+    /// What is used.
+    pub limit: String,
+}
+
+impl Lowered {
+    fn new(key: &'static str, asked: impl ToString, limit: impl ToString) -> Self {
+        Self { key, asked: asked.to_string(), limit: limit.to_string() }
+    }
+
+    /// The sentence that tells it; `plugin` is who asked, where it was one.
+    pub fn sentence(&self, plugin: Option<&str>) -> String {
+        let Self { key, asked, limit } = self;
+        match plugin {
+            None => format!("{key} was {asked}, above the operator's limit: {limit} was used."),
+            Some(plugin) => format!(
+                "The plugin {plugin} set {key} to {asked}, above the operator's limit: {limit} was used."
+            ),
+        }
+    }
+}
+
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self { max_tokens: 1_000_000, temperature: 5.0 }
@@ -19,15 +47,15 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// Lowers what is above a limit; a sentence for each.
-    pub fn clamp(&self, params: &mut SamplingParams) -> Vec<String> {
+    /// Lowers what is above a limit; says what.
+    pub fn clamp(&self, params: &mut SamplingParams) -> Vec<Lowered> {
         let mut lowered = Vec::new();
         if params.max_tokens > self.max_tokens {
-            lowered.push(sentence("max_tokens", params.max_tokens, self.max_tokens));
+            lowered.push(Lowered::new("max_tokens", params.max_tokens, self.max_tokens));
             params.max_tokens = self.max_tokens;
         }
         if params.temperature > self.temperature {
-            lowered.push(sentence("temperature", params.temperature, self.temperature));
+            lowered.push(Lowered::new("temperature", params.temperature, self.temperature));
             params.temperature = self.temperature;
         }
         lowered
@@ -47,10 +75,6 @@ impl LimitsConfig {
     }
 }
 
-fn sentence(key: &str, asked: impl std::fmt::Display, limit: impl std::fmt::Display) -> String {
-    format!("{key} was {asked}, above the operator's limit: {limit} was used.")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,8 +86,13 @@ mod tests {
 
         let told = limits.clamp(&mut params);
 
-        assert_eq!(told, ["max_tokens was 5000, above the operator's limit: 100 was used."]);
+        assert_eq!(told, [Lowered::new("max_tokens", 5_000, 100)]);
+        assert_eq!(told[0].sentence(None), "max_tokens was 5000, above the operator's limit: 100 was used.");
+        assert_eq!(
+            told[0].sentence(Some("long")),
+            "The plugin long set max_tokens to 5000, above the operator's limit: 100 was used."
+        );
         assert_eq!((params.max_tokens, params.temperature), (100, 0.5));
-        assert_eq!(limits.clamp(&mut params), [""; 0]);
+        assert_eq!(limits.clamp(&mut params), []);
     }
 }

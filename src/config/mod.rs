@@ -16,7 +16,7 @@ use figment::providers::Serialized;
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
-pub use limits::LimitsConfig;
+pub use limits::{LimitsConfig, Lowered};
 pub use plugins::PluginsConfig;
 pub use tables::{AccountsConfig, Backend, CacheType, ChatConfig, FlashAttention, LlmConfig, Registration};
 

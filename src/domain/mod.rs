@@ -8,6 +8,7 @@ mod id;
 mod message;
 mod plugin_data;
 mod sampling;
+mod trace;
 mod user;
 
 pub use api_key::{ApiKey, KeyName};
@@ -16,6 +17,9 @@ pub use id::{ApiKeyId, ConversationId, MessageId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
 pub use plugin_data::{KvQuota, KvScope, KvShelf};
 pub use sampling::{OutOfRange, SamplingParams};
+pub use trace::{
+    Calls, Change, HookOutcome, HookTrace, ParamTrace, PartOrigin, PromptPart, Reread, SetBy, Spent, Trace,
+};
 pub use user::{User, UserName, UserRole};
 
 /// Milliseconds since the Unix epoch, UTC: the one notion of time that is stored.

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::prompt::{Origin, Prompt, PromptBuilder};
+use super::prompt::{Origin, Prompt, PromptBuilder, Segment};
 use super::{EngineError, Grammar};
 use crate::domain::{OutOfRange, PromptMessage};
 
@@ -33,6 +33,12 @@ impl Model {
     /// The tokens with which it ends its turn; whoever bans them makes it go on to `max_tokens`.
     pub fn end_tokens(&self) -> &[i32] {
         self.prompts.tokenizer.end_tokens()
+    }
+
+    /// How many tokens neighbouring segments of a prompt have, to within one where they are cut out of their surroundings. As
+    /// slow as [`Model::count_tokens`].
+    pub fn count_segments(&self, segments: &[Segment]) -> usize {
+        self.prompts.inner_tokens(segments).len()
     }
 
     /// The prompt for a reply of up to `max_tokens` tokens: messages through the chat template, the oldest turns left out

@@ -22,6 +22,8 @@ thread_local! {
             look_at: Cell::new(Duration::ZERO),
             memory: Cell::new(0),
             log_lines: Cell::new(0),
+            operations: Cell::new(0),
+            last: Cell::new((0, 0)),
         }
     };
 }
@@ -33,6 +35,9 @@ struct Call {
     look_at: Cell<Duration>,
     memory: Cell<usize>,
     log_lines: Cell<u32>,
+    operations: Cell<u64>,
+    /// What the call before took.
+    last: Cell<(u64, u64)>,
 }
 
 /// What a call cost.
@@ -62,14 +67,30 @@ pub(super) fn within<T>(
         it.look_at.set(ticks() + time);
         it.memory.set(config.max_memory_bytes);
         it.log_lines.set(0);
+        it.operations.set(0);
     });
     let meter = Meter::start();
     // Nothing that the call touched is used after a panic: its scope and arguments died with it, and the
     // shared engine holds no state of calls.
     let result = catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked);
     drop(meter);
-    CALL.with(|it| it.deadline.set(None));
-    (result, Spent { time: start.elapsed(), peak_bytes: memory::peak() })
+    let time = start.elapsed();
+    CALL.with(|it| {
+        it.deadline.set(None);
+        it.last.set((u64::try_from(time.as_micros()).unwrap_or(u64::MAX), it.operations.get()));
+    });
+    (result, Spent { time, peak_bytes: memory::peak() })
+}
+
+/// What the last call on this thread took: microseconds, and operations of its script.
+pub(super) fn last() -> (u64, u64) {
+    CALL.with(|it| it.last.get())
+}
+
+/// The running call has come to so many operations; why it must end now, if it must.
+pub(super) fn progress(operations: u64) -> Option<String> {
+    CALL.with(|it| it.operations.set(operations));
+    exceeded()
 }
 
 /// Why the running call must end now, if it must. Asked before every operation of a script.

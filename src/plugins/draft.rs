@@ -182,7 +182,7 @@ pub(super) fn set<'a>(
 }
 
 /// Through text, because a 32-bit float then keeps its short form: 0.8 and not 0.800000011920929.
-fn params_as_json(params: &SamplingParams) -> serde_json::Map<String, Value> {
+pub(super) fn params_as_json(params: &SamplingParams) -> serde_json::Map<String, Value> {
     let text = serde_json::to_string(params).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use rhai::{Dynamic, Map};
 
+use super::trace::Recorder;
 use crate::domain::{ConversationId, PromptMessage, SamplingParams, UserId};
 
 /// Declares the hooks: each is a function of a script, found by its name and its parameters.
@@ -78,6 +79,8 @@ pub struct Context {
     pub conversation: Option<ConversationId>,
     /// The model's name: `ctx.model`.
     pub model: String,
+    /// Where the hooks write down what they did. A script does not see it.
+    pub trace: Recorder,
 }
 
 impl Context {

@@ -6,8 +6,18 @@ use super::settings::Settings;
 use super::value::type_name;
 use crate::config::PluginsConfig;
 
-const KEYS: &[&str] =
-    &["name", "version", "description", "api", "priority", "fail", "hold", "settings", "capabilities"];
+const KEYS: &[&str] = &[
+    "name",
+    "version",
+    "description",
+    "api",
+    "priority",
+    "fail",
+    "hold",
+    "sensitive",
+    "settings",
+    "capabilities",
+];
 
 /// Most characters that `hold` may keep back.
 const MOST_HELD: usize = 2_000;
@@ -50,6 +60,8 @@ pub(super) struct Manifest {
     pub(super) priority: i64,
     pub(super) on_failure: OnFailure,
     pub(super) hold: Hold,
+    /// What it takes away or puts in is nobody's to read afterwards.
+    pub(super) sensitive: bool,
     pub(super) settings: Settings,
     /// `capabilities`: what it asks the operator for.
     pub(super) capabilities: Vec<String>,
@@ -65,6 +77,7 @@ impl Manifest {
             priority: 100,
             on_failure: OnFailure::Skip,
             hold: Hold::Chars(0),
+            sensitive: false,
             settings: Settings::default(),
             capabilities: Vec::new(),
         }
@@ -107,6 +120,10 @@ impl Manifest {
             Some(hold) => hold_of(hold)
                 .ok_or_else(|| format!("PLUGIN.hold must be 0 to {MOST_HELD} or \"reply\", not {hold}"))?,
         };
+        if let Some(sensitive) = declared.get("sensitive") {
+            let wrong = |found| format!("PLUGIN.sensitive must be true or false, not {found}");
+            manifest.sensitive = sensitive.as_bool().map_err(|_| wrong(type_name(sensitive)))?;
+        }
         if let Some(settings) = declared.get("settings") {
             let Ok(settings) = settings.as_map_ref() else {
                 return Err(format!("PLUGIN.settings must be a map #{{…}}, not {}", type_name(settings)));
@@ -187,6 +204,10 @@ mod tests {
         assert_eq!(
             sentence(serde_json::json!({"hold": -1})),
             "PLUGIN.hold must be 0 to 2000 or \"reply\", not -1"
+        );
+        assert_eq!(
+            sentence(serde_json::json!({"sensitive": 1})),
+            "PLUGIN.sensitive must be true or false, not i64"
         );
         assert_eq!(
             sentence(serde_json::json!({"capabilities": ["net"]})),

@@ -87,11 +87,11 @@ impl PluginSet {
         let (chain, ctx) = (self.chain.clone(), ctx.clone());
         let run = move || {
             let mut passed = Passed { value: text, ended: None, marks: Vec::new() };
-            chain.advance(&call.plugin, Hook::Command, &mut passed, |_| {
+            let (plugin, function) = (&call.plugin, call.function.as_str());
+            chain.advance(plugin, Hook::Command, function, &ctx, &mut passed, |_| {
                 let input = || call.args.into();
-                let told = || call.plugin.tell(&ctx);
-                let (sandbox, function) = (&chain.sandbox, &call.function);
-                call.plugin.call_function(sandbox, Hook::Command, function, (&ctx, told), input, step)
+                let told = || plugin.tell(&ctx);
+                plugin.call_function(&chain.sandbox, Hook::Command, function, (&ctx, told), input, step)
             })?;
             Ok(passed)
         };

@@ -38,6 +38,9 @@ mod rehearsal;
 mod trial;
 mod workbench;
 
+mod change;
+mod trace;
+
 mod budget;
 mod caller;
 mod host;
@@ -69,6 +72,7 @@ pub use response::ResponseOutcome;
 pub use services::{KeyValue, Llm, LlmOrder, Services, Tokens};
 pub use set::PluginSet;
 pub use stream::{Released, ReplyStream};
+pub use trace::{AskedBy, MessageOrigin, Recorder};
 pub use workbench::{Tested, Workbench, Workpiece, is_plugin_id};
 
 use crate::config::PluginsConfig;

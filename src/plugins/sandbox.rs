@@ -78,7 +78,7 @@ pub(super) fn engine(config: &PluginsConfig) -> rhai::Engine {
         // What is reached through `this` or kept in a curried function would escape the check of sizes below.
         .disable_symbol("this")
         .disable_symbol("curry")
-        .on_progress(|_| budget::exceeded().map(Dynamic::from))
+        .on_progress(|operations| budget::progress(operations).map(Dynamic::from))
         .on_print(budget::log)
         .on_debug(|text, _, _| budget::log(text));
     check_variables(&mut engine);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::change::Traced;
 use super::draft;
 use super::fault::Fault;
 use super::hooks::{Context, Denied, Draft, Hook};
@@ -9,7 +10,7 @@ use super::manifest::Hold;
 use super::plugin::Plugin;
 use super::sandbox::Sandbox;
 use super::stream::ReplyStream;
-use crate::domain::Mark;
+use crate::domain::{HookOutcome, Mark};
 
 /// The plugins as their files were at one moment. A reply keeps the set with which it began.
 pub struct PluginSet {
@@ -43,6 +44,14 @@ pub(super) enum Step<T> {
     /// The chain ends here with a text: the answer in the model's place, or a hint to the model.
     Ended(String),
     Denied(String),
+}
+
+/// A plugin had no effect.
+pub(super) struct NoEffect {
+    /// The end of a sentence that begins with the plugin.
+    pub(super) reason: String,
+    /// `Failed` or `Resting`.
+    pub(super) outcome: HookOutcome,
 }
 
 /// What a whole chain did.
@@ -79,6 +88,11 @@ impl PluginSet {
             Member::Loaded(plugin) => plugin.manifest.hold == Hold::Reply,
             Member::Refusing { .. } => true,
         })
+    }
+
+    /// Whether of a reply nothing but what came of it may be kept: no text that it lost on its way out.
+    pub fn seals_reply(&self) -> bool {
+        self.chain.seals_reply()
     }
 
     /// Whether what the model says may differ from what is shown while it is written.
@@ -126,7 +140,7 @@ impl PluginSet {
         call: C,
     ) -> Result<Passed<T>, Denied>
     where
-        T: Send + 'static,
+        T: Traced + Send + 'static,
         C: Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
     {
         if !self.chain.has(hook) {
@@ -152,6 +166,15 @@ impl Chain {
         self.members.iter().map_while(|member| match member {
             Member::Loaded(plugin) => Some(plugin),
             Member::Refusing { .. } => None,
+        })
+    }
+
+    /// Whether what becomes of a reply on its way out may be kept as places and lengths only: a plugin that holds text back or is
+    /// sensitive takes part.
+    pub(super) fn seals_reply(&self) -> bool {
+        self.loaded().any(|plugin| {
+            let seals = plugin.manifest.sensitive || plugin.manifest.hold != Hold::Chars(0);
+            seals && plugin.hooks.iter().any(|hook| hook.is_on_the_way_out())
         })
     }
 
@@ -183,7 +206,7 @@ impl Chain {
         })
     }
 
-    fn run<T>(
+    fn run<T: Traced>(
         &self,
         hook: Hook,
         ctx: &Context,
@@ -202,7 +225,8 @@ impl Chain {
                     return Err(Denied { plugin: id.clone(), reason: format!("it cannot work: {error}") });
                 }
             };
-            self.advance(plugin, hook, &mut passed, |value| call(plugin, &self.sandbox, ctx, value))?;
+            let call = |value: &T| call(plugin, &self.sandbox, ctx, value);
+            self.advance(plugin, hook, hook.name(), ctx, &mut passed, call)?;
             if passed.ended.is_some() {
                 break;
             }
@@ -211,22 +235,26 @@ impl Chain {
     }
 
     /// Lets one plugin work on what passes through.
-    pub(super) fn advance<T>(
+    pub(super) fn advance<T: Traced>(
         &self,
         plugin: &Plugin,
         hook: Hook,
+        function: &str,
+        ctx: &Context,
         passed: &mut Passed<T>,
         call: impl FnOnce(&T) -> Result<Step<T>, Fault>,
     ) -> Result<(), Denied> {
-        match self.attempt(plugin, hook, || call(&passed.value)) {
+        let result = self.attempt(plugin, hook, || call(&passed.value));
+        ctx.trace.step(plugin, function, self.seals_reply(), &passed.value, &result);
+        match result {
             Ok(Step::Unchanged) => {}
             Ok(Step::Changed(changed)) => passed.value = changed,
             Ok(Step::Ended(said)) => passed.ended = Some(Ended { plugin: plugin.id.clone(), said }),
             Ok(Step::Denied(reason)) => return Err(Denied { plugin: plugin.id.clone(), reason }),
-            Err(reason) if plugin.is_closed() => {
+            Err(NoEffect { reason, .. }) if plugin.is_closed() => {
                 return Err(Denied { plugin: plugin.id.clone(), reason });
             }
-            Err(reason) => passed.marks.push(skipped(plugin, &reason)),
+            Err(NoEffect { reason, .. }) => passed.marks.push(skipped(plugin, &reason)),
         }
         Ok(())
     }
@@ -237,16 +265,18 @@ impl Chain {
         plugin: &Plugin,
         hook: Hook,
         call: impl FnOnce() -> Result<S, Fault>,
-    ) -> Result<S, String> {
+    ) -> Result<S, NoEffect> {
         if plugin.breaker.is_open() {
             let failures = self.sandbox.config.breaker_failures;
-            return Err(format!("it failed {failures} times in a row and rests until its file changes"));
+            let reason = format!("it failed {failures} times in a row and rests until its file changes");
+            return Err(NoEffect { reason, outcome: HookOutcome::Resting });
         }
         let result = call();
         plugin.breaker.record(hook, result.is_err());
         result.map_err(|fault| {
             tracing::warn!(plugin = plugin.id, hook = hook.name(), "{fault}");
-            format!("it failed at {fault}")
+            let outcome = HookOutcome::Failed(fault.to_string());
+            NoEffect { reason: format!("it failed at {fault}"), outcome }
         })
     }
 }

@@ -8,7 +8,8 @@ use super::draft;
 use super::hooks::{Context, Denied, Hook};
 use super::host::Verdict;
 use super::plugin::Plugin;
-use super::set::{Chain, skipped};
+use super::set::{Chain, NoEffect, skipped};
+use super::trace::Tally;
 use super::value::type_name;
 use super::window::{LetGo, Window};
 use crate::domain::Mark;
@@ -30,6 +31,7 @@ struct Stage {
     /// Its `ctx`, made once.
     ctx: Dynamic,
     window: Window,
+    tally: Option<Tally>,
     /// It failed or ended the reply: what comes passes it by.
     over: bool,
 }
@@ -62,7 +64,8 @@ impl ReplyStream {
     pub(super) fn new(chain: Arc<Chain>, ctx: Context, plugins: Vec<Arc<Plugin>>) -> Self {
         let stage = |plugin: Arc<Plugin>| {
             let window = Window::new(plugin.manifest.hold.chars());
-            Stage { ctx: plugin.tell(&ctx), plugin, window, over: false }
+            let tally = Tally::new(&ctx.trace, &plugin, chain.seals_reply());
+            Stage { ctx: plugin.tell(&ctx), plugin, window, tally, over: false }
         };
         let stages = plugins.into_iter().map(stage).collect();
         Self { chain, ctx: Arc::new(ctx), stages, altered: false, marks: Vec::new(), refused: None }
@@ -164,6 +167,16 @@ impl Work {
             let (hook, name) = (Hook::OnChunk, Hook::OnChunk.name());
             plugin.call_function(&chain.sandbox, hook, name, (ctx, told), || text.into(), chunk)
         });
+        let ends = matches!(called, Ok(Chunk::Stop(_)));
+        let changed = match &called {
+            Ok(Chunk::Changed(after) | Chunk::Stop(after)) => {
+                stage.tally.as_ref().and_then(|tally| tally.change(text, after))
+            }
+            _ => None,
+        };
+        if let Some(tally) = &mut stage.tally {
+            tally.called(called.as_ref().err());
+        }
         let let_go = match called {
             Ok(Chunk::Stop(text)) => {
                 stage.over = true;
@@ -178,15 +191,18 @@ impl Work {
             Ok(Chunk::Changed(text)) => stage.window.settle(Some(text)),
             Ok(Chunk::Unchanged) if last => stage.window.end(None),
             Ok(Chunk::Unchanged) => stage.window.settle(None),
-            Err(reason) if plugin.is_closed() => {
+            Err(NoEffect { reason, .. }) if plugin.is_closed() => {
                 return Err(Denied { plugin: plugin.id.clone(), reason });
             }
-            Err(reason) => {
+            Err(NoEffect { reason, .. }) => {
                 stage.over = true;
                 self.marks.push(skipped(&plugin, &reason));
                 stage.window.end(None)
             }
         };
+        if let Some(tally) = &mut self.stages[at].tally {
+            tally.let_go(&let_go, changed, ends);
+        }
         self.altered |= let_go.altered;
         self.released.text = let_go.text;
         Ok(())

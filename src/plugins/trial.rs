@@ -140,6 +140,7 @@ pub(super) fn context() -> Context {
         user_id: UserId::UNKNOWN,
         conversation: Some(ConversationId::UNKNOWN),
         model: "test".into(),
+        trace: super::trace::Recorder::default(),
     }
 }
 

@@ -123,6 +123,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Trace;
     use crate::store::testing::{complete, store, turn, user};
 
     #[tokio::test]
@@ -199,7 +200,10 @@ mod tests {
         let id = store.create_conversation(ada).await.unwrap().id;
         let other = store.create_conversation(ada).await.unwrap().id;
         for conversation in [id, other] {
-            store.begin_answered_turn(ada, conversation, turn("Hi"), "Yes.".into()).await.unwrap();
+            store
+                .begin_answered_turn(ada, conversation, turn("Hi"), "Yes.".into(), &Trace::default())
+                .await
+                .unwrap();
         }
         let chain = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) \
                      INSERT INTO messages (id, conversation_id, parent_id, role, content, status, marks, created_at, updated_at) \

@@ -2,7 +2,7 @@
 
 use super::testing::{complete, key, store, turn, user};
 use super::{Store, StoreError};
-use crate::domain::{ApiKeyId, ConversationId, MessageId, Title, UserId};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, Title, Trace, UserId};
 
 /// What each method answers about the conversation and the reply in it, to `user`.
 async fn attempts(
@@ -18,10 +18,14 @@ async fn attempts(
         ("find", store.find_conversation(user, conversation).await.map(drop)),
         ("branch", store.branch(user, conversation).await.map(drop)),
         ("find_message", store.find_message(user, conversation, reply).await.map(drop)),
+        ("trace", store.trace(user, conversation, reply).await.map(drop)),
         ("rename", store.rename_conversation(user, conversation, &title).await),
         (
             "begin_answered_turn",
-            store.begin_answered_turn(user, conversation, turn("x"), answer).await.map(drop),
+            store
+                .begin_answered_turn(user, conversation, turn("x"), answer, &Trace::default())
+                .await
+                .map(drop),
         ),
         ("begin_turn", begin_and_finish(store, user, conversation).await),
         ("begin_retry", store.begin_retry(user, conversation, reply, MessageId::new()).await.map(drop)),

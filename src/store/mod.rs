@@ -15,6 +15,7 @@ mod plugin_kv;
 mod pool;
 mod sign_ins;
 mod text;
+mod traces;
 mod turns;
 mod users;
 

@@ -47,6 +47,7 @@ pub(crate) fn complete(content: &str) -> Outcome {
         usage: None,
         seed: None,
         token_ids: None,
+        trace: None,
     }
 }
 

@@ -3,10 +3,10 @@
 use sqlx::{Any, Row, Transaction};
 
 use super::text::to_json;
-use super::{Store, StoreError, found, messages};
+use super::{Store, StoreError, found, messages, traces};
 use crate::domain::{
-    ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, Title, UnixMillis, Usage,
-    UserId, now,
+    ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, Title, Trace, UnixMillis,
+    Usage, UserId, now,
 };
 
 /// A message of a person, about to be answered.
@@ -50,6 +50,8 @@ pub struct Outcome {
     pub seed: Option<u32>,
     /// The tokens of `content`, when they are exactly its text.
     pub token_ids: Option<Vec<i32>>,
+    /// How it came about.
+    pub trace: Option<Box<Trace>>,
 }
 
 impl Store {
@@ -63,7 +65,7 @@ impl Store {
         conversation: ConversationId,
         turn: NewTurn,
     ) -> Result<Turn, StoreError> {
-        self.write_turn(user, conversation, turn, |_| {}).await
+        self.write_turn(user, conversation, turn, |_| {}, None).await
     }
 
     /// As [`Store::begin_turn`], with the reply that a plugin gave in the model's place: it is complete at once.
@@ -73,13 +75,14 @@ impl Store {
         conversation: ConversationId,
         turn: NewTurn,
         answer: String,
+        trace: &Trace,
     ) -> Result<Turn, StoreError> {
         let answered = |reply: &mut Message| {
             reply.content = answer;
             reply.status = MessageStatus::Complete;
             reply.finish_reason = Some(FinishReason::Plugin);
         };
-        self.write_turn(user, conversation, turn, answered).await
+        self.write_turn(user, conversation, turn, answered, Some(trace)).await
     }
 
     async fn write_turn(
@@ -88,6 +91,7 @@ impl Store {
         conversation: ConversationId,
         turn: NewTurn,
         settle: impl FnOnce(&mut Message),
+        trace: Option<&Trace>,
     ) -> Result<Turn, StoreError> {
         let now = now();
         let mut write = self.write().await?;
@@ -105,6 +109,9 @@ impl Store {
         settle(&mut reply);
         messages::insert(&mut write, &user_message).await?;
         messages::insert(&mut write, &reply).await?;
+        if let Some(trace) = trace {
+            traces::insert(&mut write, reply.id, trace).await?;
+        }
         let titled = sqlx::query(
             "UPDATE conversations SET title = $3, title_by = 'words' \
              WHERE id = $1 AND user_id = $2 AND title_by = 'nobody'",
@@ -151,6 +158,7 @@ impl Store {
 
     /// Ends a reply. Only the first end counts: `false` when it had ended already or was deleted.
     pub async fn finish(&self, reply: MessageId, outcome: &Outcome) -> Result<bool, StoreError> {
+        let mut write = self.write().await?;
         let ended = sqlx::query(
             "UPDATE messages SET content = $2, status = $3, finish_reason = $4, error = $5, marks = $6, \
                  prompt_tokens = $7, completion_tokens = $8, seed = $9, token_ids = $10, updated_at = $11 \
@@ -167,9 +175,14 @@ impl Store {
         .bind(outcome.seed.map(i64::from))
         .bind(outcome.token_ids.as_deref().map(to_json).transpose()?)
         .bind(now())
-        .execute(&self.pool)
+        .execute(&mut *write)
         .await?;
-        Ok(ended.rows_affected() == 1)
+        let ended = ended.rows_affected() == 1;
+        if let Some(trace) = outcome.trace.as_ref().filter(|_| ended) {
+            traces::insert(&mut write, reply, trace).await?;
+        }
+        write.commit().await?;
+        Ok(ended)
     }
 
     /// At start: marks the replies that the end of the last run cut off; returns how many there were.

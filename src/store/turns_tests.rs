@@ -1,7 +1,7 @@
 use super::testing::{complete, store, turn, user};
 use super::{NewTurn, Outcome, Store, StoreError};
 use crate::domain::{
-    ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, Usage, UserId,
+    ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, Trace, Usage, UserId,
 };
 use tempfile::TempDir;
 
@@ -116,7 +116,7 @@ async fn nothing_is_begun_while_a_reply_is_written() {
 
     let refusals = [
         store.begin_turn(ada, id, turn("Two?")).await.map(drop),
-        store.begin_answered_turn(ada, id, turn("Two?"), "Two.".into()).await.map(drop),
+        store.begin_answered_turn(ada, id, turn("Two?"), "Two.".into(), &Trace::default()).await.map(drop),
         store.begin_retry(ada, id, begun.reply.id, MessageId::new()).await.map(drop),
     ];
 
@@ -144,7 +144,7 @@ async fn of_turns_sent_at_once_one_begins() {
 #[tokio::test]
 async fn the_database_itself_refuses_a_second_running_reply() {
     let (_folder, store, ada, id) = conversation().await;
-    store.begin_answered_turn(ada, id, turn("Hi"), "Yes.".into()).await.unwrap();
+    store.begin_answered_turn(ada, id, turn("Hi"), "Yes.".into(), &Trace::default()).await.unwrap();
     store.begin_turn(ada, id, turn("Hi")).await.unwrap();
 
     let second = sqlx::query("UPDATE messages SET status = 'generating' WHERE role = 'assistant'");
@@ -157,7 +157,8 @@ async fn the_database_itself_refuses_a_second_running_reply() {
 async fn a_plugins_answer_is_complete_at_once() {
     let (_folder, store, ada, id) = conversation().await;
 
-    let turn = store.begin_answered_turn(ada, id, turn("/roll"), "Four.".into()).await.unwrap();
+    let turn =
+        store.begin_answered_turn(ada, id, turn("/roll"), "Four.".into(), &Trace::default()).await.unwrap();
 
     assert_eq!(turn.reply.status, MessageStatus::Complete);
     assert_eq!(turn.reply.finish_reason, Some(FinishReason::Plugin));

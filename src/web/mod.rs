@@ -18,6 +18,7 @@ mod pages;
 mod refusal;
 mod sign_in;
 mod sse;
+mod traces;
 mod views;
 
 use rocket::Route;
@@ -41,7 +42,7 @@ pub fn stage() -> AdHoc {
 
 /// Every route, as it is mounted at `/`.
 pub fn routes() -> Vec<Route> {
-    let chat = [conversations::routes(), messages::routes()].concat();
+    let chat = [conversations::routes(), messages::routes(), traces::routes()].concat();
     [sign_in::routes(), account::routes(), chat, operations::routes()].concat()
 }
 

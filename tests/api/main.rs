@@ -28,4 +28,5 @@ mod real_model;
 mod reload;
 mod replies;
 mod shipped;
+mod traces;
 mod trouble;

@@ -24,6 +24,8 @@ fn script(pieces: &[&str]) -> String {
 async fn a_secret_is_nowhere_wherever_it_is_split() {
     let home = Home::new(ECHO);
     home.add_plugin("examples/redact");
+    // Works on the reply before the redactor does, so that what it changed holds what is removed then.
+    home.write("plugins/early.rhai", r#"fn on_chunk(ctx, text) { text.replace("hopper", "Hopper"); text }"#);
     let app = TestApp::start_in(home).await;
     let ada = app.person("ada").await;
     let program = Program::new(&app, "ada");
@@ -43,12 +45,15 @@ async fn a_secret_is_nowhere_wherever_it_is_split() {
         assert_eq!((stream.text.as_str(), stream.done), (expected, true), "the API's stream, split at {at}");
         assert_eq!(content(&whole), expected, "the API's answer, split at {at}");
         seen.push_str(&format!("{events:?} {stream:?} {whole} {}", ada.bubble(&reply).await));
+        seen.push_str(&ada.page(&format!("/c/{conversation}/messages/{}/trace", reply.id)).await);
     }
     seen.push_str(&ada.page(&format!("/c/{conversation}")).await);
 
     let (_, _, home) = tokio::task::spawn_blocking(move || app.terminate()).await.unwrap();
     let written = String::from_utf8_lossy(&home.everything_written()).into_owned();
     assert!(written.contains(expected) && seen.contains(expected));
+    assert!(seen.contains("early") && seen.contains("The text is not kept."), "traces are kept");
+    let (seen, written) = (seen.to_lowercase(), written.to_lowercase());
     for secret in ["grace", "hopper", "@example", "example.org", "4111 ", "1111 1"] {
         assert!(!seen.contains(secret), "{secret} was shown");
         assert!(!written.contains(secret), "{secret} was written");

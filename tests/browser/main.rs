@@ -10,6 +10,7 @@ mod chat;
 mod looks;
 mod text;
 mod title;
+mod trace;
 mod walk;
 mod window;
 

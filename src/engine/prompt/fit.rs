@@ -27,11 +27,14 @@ impl PromptBuilder {
         loop {
             let start = starts[turn];
             let kept: Vec<_> = messages[..head].iter().chain(&messages[start..]).collect();
-            let prompt = self.build(&kept)?;
+            let mut prompt = self.build(&kept)?;
             let tokens = prompt.token_count();
             let shortest = turn + 1 == starts.len();
             let limit = if shortest { self.n_ctx - room.min(LEAST_ROOM) } else { limit };
             if tokens <= limit {
+                for message in prompt.segments.iter_mut().filter_map(|segment| segment.message.as_mut()) {
+                    *message += if *message < head { 0 } else { start - head };
+                }
                 return Ok(Prompt { left_out: start - head, ..prompt });
             }
             if shortest {

@@ -37,6 +37,8 @@ pub struct Segment {
     pub origin: Origin,
     /// What it says.
     pub text: String,
+    /// Which of the messages it is of; none for the template's and plugins'.
+    pub message: Option<usize>,
     /// The tokens that the model itself produced for it.
     kept: Option<Vec<i32>>,
 }
@@ -100,7 +102,7 @@ pub(super) struct PromptBuilder {
 impl PromptBuilder {
     /// How many tokens a text has as a content.
     pub(super) fn count(&self, text: &str) -> usize {
-        let segment = Segment { origin: Origin::User, text: text.to_owned(), kept: None };
+        let segment = Segment { origin: Origin::User, text: text.to_owned(), message: None, kept: None };
         self.tokens_of_run(&[segment]).len()
     }
 
@@ -111,7 +113,8 @@ impl PromptBuilder {
             _ => (messages, None),
         };
         let mut segments = self.render(messages)?;
-        segments.extend(open.map(|message| self.content(message, message.content.clone())));
+        let last = messages.len();
+        segments.extend(open.map(|message| self.content(last, message, message.content.clone())));
         let tokens = self.tokens(&segments);
         Ok(Prompt { segments, left_out: 0, tokens })
     }
@@ -154,33 +157,39 @@ impl PromptBuilder {
         let contents: Vec<_> = messages.iter().map(|message| message.content.as_str()).collect();
         let parts = marks.parts(&rendered, &contents).into_iter();
         let segments = parts.map(|part| match part.content {
-            Some(index) => self.content(messages[index], part.text),
-            None => Segment { origin: Origin::Template, text: part.text, kept: None },
+            Some(index) => self.content(index, messages[index], part.text),
+            None => Segment { origin: Origin::Template, text: part.text, message: None, kept: None },
         });
         Ok(segments.collect())
     }
 
     /// Keeps the model's own tokens only where they spell what now stands there: another model may have produced
     /// them, a plugin may have changed the text, the template may have cut it.
-    fn content(&self, message: &PromptMessage, text: String) -> Segment {
+    fn content(&self, index: usize, message: &PromptMessage, text: String) -> Segment {
         let spells =
             |tokens: &Vec<i32>| self.tokenizer.spell(tokens).is_some_and(|bytes| bytes == text.as_bytes());
         let kept =
             message.token_ids.clone().filter(|tokens| message.role == Role::Assistant && spells(tokens));
-        Segment { origin: message.role.into(), text, kept }
+        Segment { origin: message.role.into(), text, message: Some(index), kept }
     }
 
     fn tokens(&self, segments: &[Segment]) -> Vec<i32> {
+        let mut tokens = self.inner_tokens(segments);
+        match self.tokenizer.first_token() {
+            Some(first) if tokens.first() != Some(&first) => tokens.insert(0, first),
+            _ => {}
+        }
+        tokens
+    }
+
+    /// The tokens of segments in the middle of a prompt.
+    pub(super) fn inner_tokens(&self, segments: &[Segment]) -> Vec<i32> {
         let mut tokens = Vec::new();
         for run in segments.chunk_by(|left, right| left.kept.is_none() && right.kept.is_none()) {
             match &run[0].kept {
                 Some(kept) => tokens.extend(kept),
                 None => tokens.extend(self.tokens_of_run(run)),
             }
-        }
-        match self.tokenizer.first_token() {
-            Some(first) if tokens.first() != Some(&first) => tokens.insert(0, first),
-            _ => {}
         }
         tokens
     }

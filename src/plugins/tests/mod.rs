@@ -16,6 +16,7 @@ mod rendered;
 mod response;
 mod stream;
 mod title;
+mod trace;
 mod trial;
 
 use std::fs;
@@ -71,6 +72,7 @@ fn ctx() -> Context {
         user_id: crate::domain::UserId::new(),
         conversation: Some(crate::domain::ConversationId::new()),
         model: "SmolLM2".into(),
+        trace: Recorder::default(),
     }
 }
 

@@ -1,0 +1,188 @@
+//! What is gathered of a reply's trace while it is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::prompt::Request;
+use crate::domain::{ParamTrace, PartOrigin, PromptPart, Reread, SamplingParams, SetBy, Spent, Trace};
+use crate::engine::{Finished, Model, Origin, Segment};
+use crate::plugins::{AskedBy, Draft, MessageOrigin, Recorder};
+
+/// Tokens by which the place of a segment may be off.
+const SLACK: usize = 2;
+
+/// A trace on its way. A new attempt replaces what was gathered about the one before.
+#[derive(Default)]
+pub(super) struct Story {
+    trace: Trace,
+    /// Where each message of the request comes from.
+    origins: Vec<MessageOrigin>,
+    /// Grammar, schema and beginning of the reply.
+    forms: Vec<(&'static str, String)>,
+    sent: Option<Sent>,
+}
+
+struct Sent {
+    model: Arc<Model>,
+    segments: Vec<Segment>,
+}
+
+impl Story {
+    /// The draft as the plugins left it. `seals_reply`: what the reply begins with is part of what must not be kept.
+    pub(super) fn drafted(&mut self, recorder: &Recorder, draft: &Draft, seals_reply: bool) {
+        self.origins = recorder.origins(&draft.messages);
+        let forms =
+            [("grammar", &draft.grammar), ("json_schema", &draft.json_schema), ("prefill", &draft.prefill)];
+        self.forms = forms.into_iter().filter_map(|(key, text)| Some((key, text.clone()?))).collect();
+        if draft.prefill.is_some() {
+            let by = recorder.asked().remove("prefill");
+            let origin = if by.is_some() { PartOrigin::Plugin } else { PartOrigin::Assistant };
+            let withheld = by.is_some() && seals_reply || by.as_ref().is_some_and(|by| by.withheld);
+            let plugins = by.into_iter().map(|by| by.plugin).collect();
+            self.origins.push(MessageOrigin { origin, number: None, plugins, withheld });
+        }
+    }
+
+    /// The parameters within the operator's limits; `own` are the operator's.
+    pub(super) fn settled(
+        &mut self,
+        request: &Request,
+        own: &SamplingParams,
+        asked: &BTreeMap<String, AskedBy>,
+        seals_reply: bool,
+    ) {
+        let own = as_json(own);
+        let params = as_json(&request.params).into_iter().map(|(key, value)| {
+            let lowered = request.lowered.iter().find(|lowered| lowered.key == key);
+            let by = asked.get(&key);
+            let withheld = by.is_some_and(|by| by.withheld) && !value.is_number();
+            let by = match (lowered, by) {
+                (Some(lowered), by) => {
+                    let plugin = by.map(|by| by.plugin.clone());
+                    SetBy::Limit { plugin, asked: lowered.asked.clone() }
+                }
+                (None, Some(by)) if own.get(&key) != Some(&value) => SetBy::Plugin(by.plugin.clone()),
+                _ => SetBy::Operator,
+            };
+            ParamTrace { key, value: (!withheld).then(|| value.to_string()), by }
+        });
+        let mut params: Vec<_> = params.collect();
+        params.extend(self.forms.drain(..).map(|(key, text)| {
+            let by = asked.get(key);
+            let withheld = by.is_some_and(|by| by.withheld) || key == "prefill" && seals_reply;
+            let set_by = by.map_or(SetBy::Operator, |by| SetBy::Plugin(by.plugin.clone()));
+            ParamTrace { key: key.to_owned(), value: (!withheld).then_some(text), by: set_by }
+        }));
+        params.sort_by_key(|param| param.by == SetBy::Operator);
+        self.trace.params = params;
+    }
+
+    /// A plugin asked for another reply: its hint stands at `at` among the messages. It may quote what must not be seen.
+    pub(super) fn hinted(&mut self, plugin: String, at: usize) {
+        let (origin, plugins) = (PartOrigin::Plugin, vec![plugin]);
+        let hint = MessageOrigin { origin, number: None, plugins, withheld: true };
+        self.origins.insert(at.min(self.origins.len()), hint);
+    }
+
+    /// What the model will read.
+    pub(super) fn sent(
+        &mut self,
+        recorder: &Recorder,
+        model: &Arc<Model>,
+        segments: &[Segment],
+        left_out: usize,
+    ) {
+        self.trace.model.clone_from(&model.name);
+        self.trace.attempts += 1;
+        self.trace.left_out = left_out;
+        self.trace.prompt = segments.iter().map(|segment| self.part(recorder, segment)).collect();
+        self.sent = Some(Sent { model: Arc::clone(model), segments: segments.to_vec() });
+    }
+
+    /// What it took.
+    pub(super) fn finished(&mut self, end: &Finished) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.trace.seed = Some(end.seed);
+        self.trace.spent = Some(Spent {
+            queue_micros: micros(end.timings.waited),
+            prefill_micros: micros(end.timings.prefill),
+            decode_micros: micros(end.timings.decode),
+            prompt_tokens: end.usage.prompt_tokens,
+            reused_tokens: end.timings.reused_tokens,
+            written_tokens: end.usage.completion_tokens,
+        });
+    }
+
+    /// The trace, within its bound.
+    pub(super) async fn end(mut self, recorder: &Recorder) -> Trace {
+        self.trace.hooks = recorder.hooks();
+        let bounded = move || {
+            self.trace.reread = self.reread();
+            self.trace.bounded()
+        };
+        tokio::task::spawn_blocking(bounded).await.unwrap_or_else(|error| {
+            tracing::error!("a trace is lost: {error}");
+            Trace::default()
+        })
+    }
+
+    fn part(&self, recorder: &Recorder, segment: &Segment) -> PromptPart {
+        let known = segment.message.and_then(|at| self.origins.get(at)).cloned();
+        let (origin, by) = match segment.origin {
+            Origin::Template => (PartOrigin::Template, None),
+            Origin::System => (PartOrigin::System, None),
+            Origin::User => (PartOrigin::User, None),
+            Origin::Assistant => (PartOrigin::Assistant, None),
+            Origin::Plugin => (PartOrigin::Plugin, recorder.rendered_by(&segment.text)),
+        };
+        let known = known.unwrap_or_else(|| MessageOrigin {
+            origin,
+            number: None,
+            withheld: by.as_ref().map_or(origin == PartOrigin::Plugin, |by| by.withheld),
+            plugins: by.into_iter().map(|by| by.plugin).collect(),
+        });
+        PromptPart {
+            origin: known.origin,
+            number: known.number,
+            plugins: known.plugins,
+            chars: segment.text.chars().count(),
+            text: (!known.withheld).then(|| segment.text.clone()),
+        }
+    }
+
+    /// The tokens of earlier messages that had to be read again, if the prompt left what was in memory where a plugin had a
+    /// hand in it.
+    fn reread(&self) -> Option<Reread> {
+        let (spent, Sent { model, segments }) = (self.trace.spent?, self.sent.as_ref()?);
+        let newest = segments.iter().rposition(|segment| segment.origin == Origin::User)?;
+        let earlier = |segment: &Segment| matches!(segment.origin, Origin::User | Origin::Assistant);
+        if !segments[..newest].iter().any(earlier) {
+            return None;
+        }
+        let changed = self.trace.prompt[..newest].iter().position(|part| !part.plugins.is_empty())?;
+        let reused = spent.reused_tokens as usize;
+        let tail = model.count_segments(&segments[newest..]);
+        let tokens =
+            (spent.prompt_tokens as usize).checked_sub(tail + reused).filter(|tokens| *tokens > SLACK)?;
+        (changed..newest)
+            .filter(|at| !self.trace.prompt[*at].plugins.is_empty())
+            .find_map(|at| {
+                // What stands before a message that was not there belongs to it too.
+                let from = at - usize::from(at > 0 && segments[at - 1].origin == Origin::Template);
+                let before = model.count_segments(&segments[..from]);
+                let behind = before + model.count_segments(&segments[from..=at]);
+                let here = before.saturating_sub(SLACK) <= reused && reused <= behind;
+                here.then(|| self.trace.prompt[at].plugins.last().cloned()).flatten()
+            })
+            .map(|plugin| Reread { plugin, tokens })
+    }
+}
+
+/// Through text, because a 32-bit float then keeps its short form.
+fn as_json(params: &SamplingParams) -> serde_json::Map<String, Value> {
+    let text = serde_json::to_string(params).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}

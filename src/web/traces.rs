@@ -1,0 +1,303 @@
+//! Why a reply is as it is.
+
+use rocket::{State, get, routes};
+use rocket_dyn_templates::Template;
+use serde::Serialize;
+
+use super::error::WebError;
+use super::guards::SignedIn;
+use crate::chat::Chat;
+use crate::domain::{
+    Change, ConversationId, HookOutcome, HookTrace, Message, MessageId, MessageStatus, ParamTrace,
+    PartOrigin, PromptPart, SetBy, Trace,
+};
+
+/// Most characters of the reply that are shown above its trace.
+const QUOTED_CHARS: usize = 240;
+
+pub(super) fn routes() -> Vec<rocket::Route> {
+    routes![trace]
+}
+
+/// How a reply came about.
+#[get("/c/<id>/messages/<reply>/trace")]
+async fn trace(
+    user: SignedIn,
+    id: ConversationId,
+    reply: MessageId,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let (reply, trace) = chat.trace(&user, id, reply).await?;
+    Ok(Template::render("trace", TraceView::new(&reply, trace)))
+}
+
+/// The page.
+#[derive(Serialize)]
+struct TraceView {
+    conversation_id: String,
+    reply_id: String,
+    quote: String,
+    running: bool,
+    trace: Option<Told>,
+}
+
+/// A trace in words.
+#[derive(Serialize)]
+struct Told {
+    model: String,
+    seed: Option<u32>,
+    attempts: u32,
+    spent: Vec<(&'static str, String)>,
+    reread: Option<String>,
+    hooks: Vec<HookView>,
+    prompt: Vec<PartView>,
+    origins: Vec<&'static str>,
+    left_out: usize,
+    params: Vec<ParamView>,
+    cut: bool,
+}
+
+#[derive(Serialize)]
+struct HookView {
+    plugin: String,
+    version: String,
+    hook: String,
+    kind: &'static str,
+    outcome: String,
+    cost: String,
+    failure: Option<String>,
+    changes: Vec<ChangeView>,
+    more_changes: usize,
+}
+
+#[derive(Serialize)]
+struct ChangeView {
+    part: String,
+    place: String,
+    /// The class of each line, its sign, its text; none where the text is not kept.
+    lines: Option<Vec<(&'static str, &'static str, String)>>,
+}
+
+#[derive(Serialize)]
+struct PartView {
+    origin: &'static str,
+    label: String,
+    plugins: String,
+    chars: usize,
+    text: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ParamView {
+    key: String,
+    value: Option<String>,
+    by: String,
+    differs: bool,
+}
+
+impl TraceView {
+    fn new(reply: &Message, trace: Option<Trace>) -> Self {
+        let text = reply.content.trim();
+        let mut quote: String = text.chars().take(QUOTED_CHARS).collect();
+        if quote.len() < text.len() {
+            quote.push('…');
+        }
+        let running = reply.status == MessageStatus::Generating;
+        Self {
+            conversation_id: reply.conversation_id.to_string(),
+            reply_id: reply.id.to_string(),
+            // The text of a running reply belongs to its event stream.
+            quote: if running { String::new() } else { quote },
+            running,
+            trace: trace.map(Told::from),
+        }
+    }
+}
+
+impl From<Trace> for Told {
+    fn from(trace: Trace) -> Self {
+        let mut origins: Vec<_> = trace.prompt.iter().map(|part| kind(part.origin)).collect();
+        if trace.prompt.iter().any(|part| !part.plugins.is_empty()) {
+            origins.push(kind(PartOrigin::Plugin));
+        }
+        let known = ["template", "system", "user", "assistant", "plugin"];
+        Self {
+            spent: spent(&trace),
+            reread: trace.reread.map(|reread| {
+                let tokens = grouped(reread.tokens as u64);
+                format!(
+                    "The plugin {} changed text that stands before earlier messages, so {tokens} tokens of them had to be read again.",
+                    reread.plugin
+                )
+            }),
+            hooks: trace.hooks.into_iter().map(HookView::from).collect(),
+            prompt: trace.prompt.into_iter().map(PartView::from).collect(),
+            origins: known.into_iter().filter(|kind| origins.contains(kind)).collect(),
+            params: trace.params.into_iter().map(ParamView::from).collect(),
+            model: trace.model,
+            seed: trace.seed,
+            attempts: trace.attempts,
+            left_out: trace.left_out,
+            cut: trace.cut,
+        }
+    }
+}
+
+fn spent(trace: &Trace) -> Vec<(&'static str, String)> {
+    let Some(spent) = trace.spent else { return Vec::new() };
+    let read = spent.prompt_tokens.saturating_sub(spent.reused_tokens);
+    let tokens = |count: u32| grouped(count.into());
+    vec![
+        ("Waited in the queue", duration(spent.queue_micros)),
+        ("Read the prompt in", duration(spent.prefill_micros)),
+        ("Wrote for", duration(spent.decode_micros)),
+        ("Tokens of the prompt", tokens(spent.prompt_tokens)),
+        ("… that were in memory", tokens(spent.reused_tokens)),
+        ("… that were read", tokens(read)),
+        ("Tokens written", tokens(spent.written_tokens)),
+    ]
+}
+
+impl From<HookTrace> for HookView {
+    fn from(hook: HookTrace) -> Self {
+        let mut cost = format!("{}, {} operations", duration(hook.micros), grouped(hook.operations));
+        if let Some(calls) = hook.calls {
+            let (count, changed) = (grouped(calls.count), grouped(calls.changed));
+            let worst = duration(calls.worst_micros);
+            cost.push_str(&format!("; {count} pieces, {changed} of them changed, the longest took {worst}"));
+        }
+        let (kind, outcome) = match &hook.outcome {
+            HookOutcome::Unchanged => ("unchanged", "changed nothing"),
+            HookOutcome::Changed => ("changed", "changed"),
+            HookOutcome::Answered => ("changed", "answered in the model's place"),
+            HookOutcome::Denied => ("failed", "refused"),
+            HookOutcome::Stopped => ("changed", "ended the reply"),
+            HookOutcome::Retry => ("changed", "asked for another reply"),
+            HookOutcome::Failed(_) => ("failed", "failed"),
+            HookOutcome::Resting => ("failed", "was not called: it failed too often and rests"),
+        };
+        let failure = match hook.outcome {
+            HookOutcome::Failed(sentence) => Some(sentence),
+            _ => None,
+        };
+        Self {
+            plugin: hook.plugin,
+            version: hook.version,
+            hook: hook.hook,
+            kind,
+            outcome: outcome.into(),
+            cost,
+            failure,
+            changes: hook.changes.into_iter().map(ChangeView::from).collect(),
+            more_changes: hook.more_changes,
+        }
+    }
+}
+
+impl From<Change> for ChangeView {
+    fn from(change: Change) -> Self {
+        let (at, removed, added) = (change.at, change.removed, change.added);
+        let place = match (removed, added) {
+            (0, added) => format!("{} came at {at}", characters(added)),
+            (removed, 0) => format!("{} went at {at}", characters(removed)),
+            (removed, added) => format!("{} became {added} at {at}", characters(removed)),
+        };
+        let line = |line: &str| match line.split_at_checked(2) {
+            Some(("- ", text)) => ("went", "−", text.to_owned()),
+            Some(("+ ", text)) => ("came", "+", text.to_owned()),
+            Some(("  ", text)) => ("stayed", " ", text.to_owned()),
+            _ if line == "-" => ("went", "−", String::new()),
+            _ if line == "+" => ("came", "+", String::new()),
+            _ => ("stayed", " ", line.to_owned()),
+        };
+        let lines = change.diff.map(|diff| diff.lines().map(line).collect());
+        Self { part: change.part, place, lines }
+    }
+}
+
+impl From<PromptPart> for PartView {
+    fn from(part: PromptPart) -> Self {
+        let plugins = part.plugins.join(", ");
+        let label = match (part.origin, part.number) {
+            (PartOrigin::Template, _) => "Chat template".into(),
+            (PartOrigin::System, None | Some(1)) => "System prompt".into(),
+            (PartOrigin::System, Some(number)) => format!("System prompt {number}"),
+            (PartOrigin::User, Some(number)) => format!("Your message {number}"),
+            (PartOrigin::User, None) => "Your message".into(),
+            (PartOrigin::Assistant, Some(number)) => format!("Reply {number}"),
+            (PartOrigin::Assistant, None) => "Beginning of the reply".into(),
+            (PartOrigin::Plugin, _) => format!("Plugin {plugins}"),
+        };
+        let plugins = if part.origin == PartOrigin::Plugin { String::new() } else { plugins };
+        Self { origin: kind(part.origin), label, plugins, chars: part.chars, text: part.text }
+    }
+}
+
+impl From<ParamTrace> for ParamView {
+    fn from(param: ParamTrace) -> Self {
+        let differs = param.by != SetBy::Operator;
+        let by = match param.by {
+            SetBy::Operator => "operator".into(),
+            SetBy::Plugin(plugin) => format!("plugin {plugin}"),
+            SetBy::Limit { plugin: Some(plugin), asked } => {
+                format!("operator's limit; the plugin {plugin} set {asked}")
+            }
+            SetBy::Limit { plugin: None, asked } => format!("operator's limit; {asked} was asked for"),
+        };
+        Self { key: param.key, value: param.value, by, differs }
+    }
+}
+
+fn kind(origin: PartOrigin) -> &'static str {
+    match origin {
+        PartOrigin::Template => "template",
+        PartOrigin::System => "system",
+        PartOrigin::User => "user",
+        PartOrigin::Assistant => "assistant",
+        PartOrigin::Plugin => "plugin",
+    }
+}
+
+fn characters(count: usize) -> String {
+    match count {
+        1 => "1 character".into(),
+        count => format!("{} characters", grouped(count as u64)),
+    }
+}
+
+/// Microseconds as people read them.
+fn duration(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => format!("{:.1} s", micros as f64 / 1e6),
+    }
+}
+
+/// 1234567 as 1,234,567.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group));
+    groups.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_people_read_them() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([7, 1_500, 2_340_000].map(duration), ["7 µs", "1.5 ms", "2.3 s"]);
+    }
+
+    #[test]
+    fn a_change_without_its_text_is_a_place_and_lengths() {
+        let change = Change { part: "message".into(), at: 5, removed: 24, added: 18, diff: None };
+
+        let view = ChangeView::from(change);
+
+        assert_eq!(view.place, "24 characters became 18 at 5");
+        assert!(view.lines.is_none());
+    }
+}
