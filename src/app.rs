@@ -185,6 +185,10 @@ async fn attach_rooms(
     let plugins = Plugins::with_services(config.plugins, services);
     let accounts = Accounts::new(store.clone(), config.accounts);
     let chat = Chat::new(store, plugins, engine, config.chat, config.generation, config.limits, stopping);
+    if let Err(error) = chat.load_plugin_choices().await {
+        tracing::error!(%error, "the settings of the plugins cannot be read");
+        return Err(rocket);
+    }
     Ok(rocket.manage(accounts).manage(chat))
 }
 

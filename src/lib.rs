@@ -29,6 +29,7 @@
 //!   sanitizes.
 //! - **A held reply is invisible** to viewers and the store until its plugins have seen all of it.
 //! - **Whose it is stands in the SQL**, and what a handler may do in its parameter types.
+//! - **A secret of a plugin** goes to its script and to no page, no log, no export and no other plugin.
 //! - **Nothing blocks the runtime:** llama.cpp has its own thread, scripts and password hashes have theirs.
 //! - **There is no** unbounded channel, no global configuration, no SQL outside [`store`], no `unsafe` outside the
 //!   plugins' memory counter and the engine's `ffi`, no state changed by a GET.
@@ -37,8 +38,8 @@
 //!
 //! 1. `POST /c/<id>/messages` ([`web`]): the guard names the person, the text is parsed into
 //!    [`domain::UserText`].
-//! 2. [`chat::Chat::send`] reserves a place ([`engine::Engine::reserve`]), asks `on_message`
-//!    ([`plugins::PluginSet`]), opens the live reply and writes both messages in one transaction
+//! 2. [`chat::Chat::send`] reserves a place ([`engine::Engine::reserve`]), takes the plugins as this person has them
+//!    ([`plugins::PluginSet::for_person`]), asks `on_message`, opens the live reply and writes both messages in one transaction
 //!    ([`store::Store::begin_turn`]). The answer is two bubbles; the second one connects to its event stream.
 //! 3. A task writes the reply: history, `on_prompt`, chat template ([`engine::Model::prepare`]), `on_rendered`, queue. Each
 //!    piece goes through `on_chunk` ([`plugins::ReplyStream`]) to a `watch` channel that holds the whole text

@@ -79,7 +79,7 @@ impl Chat {
             model: model.name.clone(),
             trace: Recorder::of_parameters(),
         };
-        let plugins = self.plugins.current().await;
+        let plugins = self.plugins_of(user, None).await?;
         if logprobs.is_some() && plugins.filters_reply() {
             // They would tell what a plugin takes out.
             return Err(Invalid(

@@ -9,8 +9,10 @@ mod attempts;
 mod checkpoints;
 mod completion;
 mod error;
+mod export;
 mod follow;
 mod live;
+mod plugin_settings;
 mod prompt;
 mod render;
 mod request;
@@ -26,8 +28,10 @@ use tokio::sync::watch;
 
 pub use completion::Completion;
 pub use error::ChatError;
+pub use export::Export;
 pub use follow::{Follower, ReplyEvent};
 pub use live::{Live, LiveReply, LiveWriter};
+pub use plugin_settings::{Filled, PluginSwitch};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 pub use services::services;
 
@@ -200,7 +204,7 @@ impl Chat {
     ) -> Result<Turn, ChatError> {
         self.check_quiet(user, conversation).await?;
         let place = self.engine.reserve(user.id)?;
-        let plugins = self.plugins.current().await;
+        let plugins = self.plugins_of(user, Some(conversation)).await?;
         let context = self.context(user, conversation);
         let outcome = plugins.on_message(&context, text.into_string()).await.map_err(ChatError::Denied)?;
         match outcome.action {
@@ -245,7 +249,7 @@ impl Chat {
             return Err(Invalid("Only the last reply can be written anew.".into()).into());
         }
         let place = self.engine.reserve(user.id)?;
-        let plugins = self.plugins.current().await;
+        let plugins = self.plugins_of(user, Some(conversation)).await?;
         let id = MessageId::new();
         let writer = self.live.open(id);
         let reply = self.store.begin_retry(user.id, conversation, reply, id).await?;

@@ -6,6 +6,7 @@ mod api_key;
 mod conversation;
 mod id;
 mod message;
+mod plugin_choices;
 mod plugin_data;
 mod sampling;
 mod trace;
@@ -15,6 +16,7 @@ pub use api_key::{ApiKey, KeyName};
 pub use conversation::{Conversation, Title};
 pub use id::{ApiKeyId, ConversationId, MessageId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
+pub use plugin_choices::{OperatorChoices, PersonChoices, SettingChanges, SettingValues};
 pub use plugin_data::{KvQuota, KvScope, KvShelf};
 pub use sampling::{OutOfRange, SamplingParams};
 pub use trace::{

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::caller;
 use super::memory::{self, Meter};
 use crate::config::PluginsConfig;
 
@@ -145,12 +146,13 @@ fn large(call: &Call) -> Option<String> {
         .then(|| format!("it uses more memory than max_memory_bytes allows ({most} bytes)"))
 }
 
-/// Writes a line of the running plugin to the log.
+/// Writes a line of the running plugin to the log, without its secrets.
 pub(super) fn log(text: &str) {
     CALL.with(|it| {
         let lines = it.log_lines.get();
         it.log_lines.set(lines.saturating_add(1));
         if lines < MAX_LOG_LINES {
+            let text = &*caller::without_secrets(text);
             let cut = text.char_indices().nth(MAX_LOG_CHARS).map_or(text.len(), |(at, _)| at);
             tracing::info!(plugin = %it.plugin.borrow(), "{}", &text[..cut]);
         }

@@ -3,14 +3,16 @@
 //! The engine is shared by all calls and host functions get no context, so the caller belongs to the thread. It comes from
 //! the request and never from the script.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rhai::EvalAltResult;
 
+use super::choices::{HIDDEN, Plugin};
 use super::fault::host_error;
 use super::hooks::Context;
-use super::plugin::Plugin;
 use super::sandbox::Sandbox;
 use super::services::{KeyValue, Llm, LlmOrder, Services};
 use super::{budget, memory, workers};
@@ -42,6 +44,8 @@ pub(super) struct Caller {
     llm_calls: Cell<u32>,
     llm_limits: LlmLimits,
     in_a_reply: bool,
+    /// The texts of the plugin's secrets.
+    secrets: Arc<[String]>,
 }
 
 /// What one call may let the model do.
@@ -83,8 +87,20 @@ pub(super) fn enter(sandbox: &Sandbox, plugin: &Plugin, ctx: &Context) -> Entere
             tokens: config.llm_max_tokens,
         },
         in_a_reply: ctx.kind == "chat",
+        secrets: plugin.secrets.clone(),
     }));
     Entered
+}
+
+/// A text with something else in the place of the running plugin's secrets.
+pub(super) fn without_secrets(text: &str) -> Cow<'_, str> {
+    CALLER.with_borrow(|caller| {
+        let secrets = caller.iter().flat_map(|caller| caller.secrets.iter());
+        secrets.fold(Cow::Borrowed(text), |text, secret| match text.contains(secret.as_str()) {
+            true => Cow::Owned(text.replace(secret.as_str(), HIDDEN)),
+            false => text,
+        })
+    })
 }
 
 /// Asks something for the running call.

@@ -64,7 +64,8 @@ pub enum RequestSource {
     Api,
 }
 
-/// What every hook is told about the request: the read-only `ctx` of a script, which also holds its `settings`.
+/// What every hook is told about the request: the read-only `ctx` of a script, which also holds its `settings` and the
+/// person's `user_settings`.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Where the request came from: `ctx.source`, "web" or "api".
@@ -84,19 +85,20 @@ pub struct Context {
 }
 
 impl Context {
-    pub(super) fn to_script(&self, settings: &Dynamic) -> Dynamic {
+    pub(super) fn to_script(&self, settings: &Dynamic, user_settings: &Dynamic) -> Dynamic {
         let source = match self.source {
             RequestSource::Web => "web",
             RequestSource::Api => "api",
         };
         let conversation = self.conversation.map_or(Dynamic::UNIT, |id| id.to_string().into());
-        let entries: [(&str, Dynamic); 6] = [
+        let entries: [(&str, Dynamic); 7] = [
             ("source", source.into()),
             ("kind", self.kind.into()),
             ("user", self.user.clone().into()),
             ("conversation", conversation),
             ("model", self.model.clone().into()),
             ("settings", settings.clone()),
+            ("user_settings", user_settings.clone()),
         ];
         let map: Map = entries.into_iter().map(|(key, value)| (key.into(), value)).collect();
         Dynamic::from_map(map).into_read_only()

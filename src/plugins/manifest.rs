@@ -16,6 +16,7 @@ const KEYS: &[&str] = &[
     "hold",
     "sensitive",
     "settings",
+    "user_settings",
     "capabilities",
 ];
 
@@ -62,7 +63,10 @@ pub(super) struct Manifest {
     pub(super) hold: Hold,
     /// What it takes away or puts in is nobody's to read afterwards.
     pub(super) sensitive: bool,
+    /// `settings`: the operator's.
     pub(super) settings: Settings,
+    /// `user_settings`: each person's own.
+    pub(super) user_settings: Settings,
     /// `capabilities`: what it asks the operator for.
     pub(super) capabilities: Vec<String>,
 }
@@ -79,6 +83,7 @@ impl Manifest {
             hold: Hold::Chars(0),
             sensitive: false,
             settings: Settings::default(),
+            user_settings: Settings::default(),
             capabilities: Vec::new(),
         }
     }
@@ -124,16 +129,24 @@ impl Manifest {
             let wrong = |found| format!("PLUGIN.sensitive must be true or false, not {found}");
             manifest.sensitive = sensitive.as_bool().map_err(|_| wrong(type_name(sensitive)))?;
         }
-        if let Some(settings) = declared.get("settings") {
-            let Ok(settings) = settings.as_map_ref() else {
-                return Err(format!("PLUGIN.settings must be a map #{{…}}, not {}", type_name(settings)));
-            };
-            manifest.settings = Settings::parse(&settings)?;
+        manifest.settings = settings(&declared, "settings")?;
+        manifest.user_settings = settings(&declared, "user_settings")?;
+        if let Some(name) = manifest.user_settings.secrets().next() {
+            // Whoever runs the server could read it, and a script reaches nobody who would ask for it.
+            return Err(format!("PLUGIN.user_settings.{name} is a secret: only settings may have one"));
         }
         if let Some(wanted) = declared.get("capabilities") {
             manifest.capabilities = capabilities(wanted)?;
         }
         Ok(manifest)
+    }
+}
+
+fn settings(declared: &Map, key: &str) -> Result<Settings, String> {
+    let Some(settings) = declared.get(key) else { return Ok(Settings::default()) };
+    match settings.as_map_ref() {
+        Ok(settings) => Settings::parse(&format!("PLUGIN.{key}"), &settings),
+        Err(_) => Err(format!("PLUGIN.{key} must be a map #{{…}}, not {}", type_name(settings))),
     }
 }
 
@@ -212,6 +225,10 @@ mod tests {
         assert_eq!(
             sentence(serde_json::json!({"capabilities": ["net"]})),
             "PLUGIN.capabilities must be a list of llm"
+        );
+        assert_eq!(
+            sentence(serde_json::json!({"user_settings": {"key": {"type": "secret"}}})),
+            "PLUGIN.user_settings.key is a secret: only settings may have one"
         );
         assert_eq!(sentence(serde_json::json!([])), "PLUGIN must be a map #{…}, not array");
     }

@@ -21,10 +21,12 @@ mod stream;
 mod title;
 mod window;
 
+mod choices;
 mod folder;
 mod plugin;
 mod registry;
 
+mod form;
 mod manifest;
 mod settings;
 
@@ -61,6 +63,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use diff::diff;
+pub use form::{Field, FieldErrors, Origin, PluginForm, Typed};
 pub use hooks::{
     Context, Denied, Draft, Hook, MessageAction, RenderedSegment, RequestSource, ResponseAction, Retry,
     SegmentOrigin,
@@ -158,6 +161,11 @@ impl Plugins {
         if let Err(error) = looked.await {
             tracing::error!("looking for changed plugins failed: {error}");
         }
+        self.seen().set.clone()
+    }
+
+    /// The set that the last look found, without a look at the folder.
+    pub fn last_seen(&self) -> Arc<PluginSet> {
         self.seen().set.clone()
     }
 

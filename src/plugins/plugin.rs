@@ -7,6 +7,7 @@ use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 
 use super::budget::{self, Panicked};
 use super::caller;
+use super::choices::Plugin;
 use super::fault::{Fault, Source};
 use super::hooks::{Context, Hook};
 use super::manifest::{Hold, Manifest, OnFailure};
@@ -14,12 +15,13 @@ use super::message::COMMAND;
 use super::sandbox::{self, Sandbox};
 use super::trial;
 use crate::config::PluginsConfig;
+use crate::domain::SettingValues;
 
 /// The constant in which a plugin describes itself.
 const MANIFEST: &str = "PLUGIN";
 
 /// A version of a plugin that compiled. It never changes, except for its breaker.
-pub(super) struct Plugin {
+pub(super) struct Compiled {
     pub(super) id: String,
     pub(super) manifest: Manifest,
     pub(super) hooks: Vec<Hook>,
@@ -27,12 +29,11 @@ pub(super) struct Plugin {
     pub(super) commands: Vec<(String, String)>,
     /// The names of its `test_*` functions.
     pub(super) tests: Vec<String>,
-    /// Its settings as nobody has set them.
-    pub(super) defaults: Dynamic,
+    /// What `Rocket.toml` sets.
+    pub(super) file: SettingValues,
     pub(super) breaker: Breaker,
     pub(super) source: Source,
     pub(super) ast: AST,
-    settings: Dynamic,
     /// Whether its functions may use what the file defines outside of them, which then runs before each call.
     uses_globals: bool,
 }
@@ -63,8 +64,8 @@ impl Plugin {
             }
             Some(declared) => Manifest::parse(id, declared).map_err(wrong)?,
         };
-        let defaults = manifest.settings.resolve(id, None).map_err(wrong)?;
-        let settings = manifest.settings.resolve(id, config.settings.get(id)).map_err(wrong)?;
+        let file = config.settings.get(id).cloned().unwrap_or_default();
+        manifest.settings.check_file(id, &file).map_err(wrong)?;
         let missing = match manifest.hold {
             Hold::Chars(0) => None,
             Hold::Chars(_) => (!hooks.contains(&Hook::OnChunk)).then_some("on_chunk to keep text back for"),
@@ -81,19 +82,18 @@ impl Plugin {
         let breaker = Breaker::new(config.breaker_failures);
         // Nothing else leads from a function to a constant or a neighbour.
         let uses_globals = ["global", "import"].iter().any(|word| source.text.contains(word));
-        Ok(Self {
+        Ok(Self::of(Compiled {
             id: id.to_owned(),
             manifest,
             hooks,
             commands,
             tests,
-            defaults,
+            file,
             breaker,
             source,
             ast,
-            settings,
             uses_globals,
-        })
+        }))
     }
 
     /// Whether a request must be refused when this plugin cannot do its work.
@@ -117,7 +117,7 @@ impl Plugin {
 
     /// The `ctx` of a request, as this plugin's functions get it.
     pub(super) fn tell(&self, ctx: &Context) -> Dynamic {
-        ctx.to_script(&self.settings)
+        ctx.to_script(&self.settings, &self.user_settings)
     }
 
     /// As [`Plugin::call`], for a hook of which a plugin may have more than one function, and for many calls of one request:

@@ -6,21 +6,22 @@ use std::time::SystemTime;
 
 use regex::Regex;
 
+use super::choices::Plugin;
 use super::fault::{Fault, Source};
 use super::folder::{self, Found, Text};
-use super::plugin::Plugin;
 use super::sandbox::Sandbox;
 use super::set::{Member, PluginSet};
 use super::workers;
 use super::{PluginInfo, PluginState};
 use crate::config::PluginsConfig;
+use crate::domain::OperatorChoices;
 
 /// A plugin as it is known: its files, the last version that loaded, and what is wrong with the files now.
 #[derive(Clone)]
 pub(super) struct Entry {
     found: Found,
     source: Source,
-    plugin: Option<Arc<Plugin>>,
+    pub(super) plugin: Option<Arc<Plugin>>,
     error: Option<String>,
     /// It never compiled, but its text says that it must not be skipped.
     refuses: bool,
@@ -31,11 +32,24 @@ pub(super) struct Entry {
 pub(super) struct Registry {
     sandbox: Arc<Sandbox>,
     entries: BTreeMap<String, Entry>,
+    /// What the operator chose, by plugin.
+    choices: BTreeMap<String, OperatorChoices>,
 }
 
 impl Registry {
     pub(super) fn new(sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox, entries: BTreeMap::new() }
+        Self { sandbox, entries: BTreeMap::new(), choices: BTreeMap::new() }
+    }
+
+    /// Takes over what the operator chose. Nothing is compiled for it.
+    pub(super) fn configure(&mut self, choices: BTreeMap<String, OperatorChoices>) {
+        self.choices = choices;
+        for (id, entry) in &mut self.entries {
+            let chosen = self.choices.get(id).cloned().unwrap_or_default();
+            if let Some(plugin) = entry.plugin.as_mut().filter(|plugin| *plugin.operator != chosen) {
+                *plugin = Arc::new(plugin.with_operator(chosen));
+            }
+        }
     }
 
     /// Looks at the folder and takes over what changed. Returns whether anything did. Blocks.
@@ -91,6 +105,10 @@ impl Registry {
             Some(problem) => Err(source.fault(problem)),
             None => load(id, &source, config),
         };
+        let loaded = loaded.map(|plugin| match self.choices.get(id) {
+            Some(chosen) => plugin.with_operator(chosen.clone()),
+            None => plugin,
+        });
         let previous = self.entries.remove(id).and_then(|entry| entry.plugin);
         let entry = Entry::loaded(Entry { source, ..Entry::new(found) }, previous, loaded);
         match &entry.error {

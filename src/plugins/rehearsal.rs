@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::choices::Plugin;
 use super::diff::diff;
 use super::draft;
 use super::hooks::{Context, Denied, Draft, Hook, MessageAction, ResponseAction};
-use super::plugin::Plugin;
 use super::set::{Member, PluginSet};
 use super::trial;
 use super::value::to_json;

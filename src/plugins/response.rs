@@ -2,11 +2,11 @@
 
 use rhai::Dynamic;
 
+use super::choices::Plugin;
 use super::draft;
 use super::hooks::{Context, Denied, Hook, ResponseAction, Retry};
 use super::host::Verdict;
 use super::manifest::Hold;
-use super::plugin::Plugin;
 use super::set::{PluginSet, Step};
 use super::value::type_name;
 use crate::domain::Mark;

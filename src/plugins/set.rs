@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::change::Traced;
+use super::choices::Plugin;
 use super::draft;
 use super::fault::Fault;
 use super::hooks::{Context, Denied, Draft, Hook};
 use super::manifest::Hold;
-use super::plugin::Plugin;
 use super::sandbox::Sandbox;
 use super::stream::ReplyStream;
 use crate::domain::{HookOutcome, Mark};
@@ -21,10 +21,11 @@ pub struct PluginSet {
 pub(super) struct Chain {
     pub(super) sandbox: Arc<Sandbox>,
     /// In the order of the way in.
-    members: Vec<Member>,
+    pub(super) members: Vec<Member>,
 }
 
 /// A plugin's place in the chains.
+#[derive(Clone)]
 pub(super) enum Member {
     /// It compiled once; this is the last version that did.
     Loaded(Arc<Plugin>),
@@ -173,7 +174,7 @@ impl Chain {
     /// sensitive takes part.
     pub(super) fn seals_reply(&self) -> bool {
         self.loaded().any(|plugin| {
-            let seals = plugin.manifest.sensitive || plugin.manifest.hold != Hold::Chars(0);
+            let seals = plugin.is_sensitive() || plugin.manifest.hold != Hold::Chars(0);
             seals && plugin.hooks.iter().any(|hook| hook.is_on_the_way_out())
         })
     }

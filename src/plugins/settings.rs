@@ -1,23 +1,38 @@
-//! Typed settings of a plugin: what `PLUGIN.settings` declares, and what `Rocket.toml` sets.
+//! Typed settings of a plugin: what `PLUGIN.settings` and `PLUGIN.user_settings` declare, and which value holds.
+//!
+//! Levels, lowest first: the default, `Rocket.toml`, what was set on a form. `Rocket.toml` is checked when the plugin loads; what
+//! was set on a form may no longer fit after an edit, and then the level below holds.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rhai::{Dynamic, Map};
 use serde_json::Value;
 
 use super::value::{from_json, to_json, type_name};
+use crate::domain::SettingValues;
 
 /// Largest setting, in bytes.
 const MAX_BYTES: usize = 64 << 10;
+/// Most settings of a plugin.
+const MAX_SETTINGS: usize = 64;
+/// Longest name of a setting.
+const MAX_NAME: usize = 64;
+/// The key that marks a secret among what is stored, so that it never passes for a setting of another type.
+pub(super) const SECRET: &str = "secret";
 const KEYS: &[&str] = &["type", "default", "min", "max", "choices", "label"];
 
 /// A setting's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Bool,
     Int,
     Float,
     String,
+    /// A string of several lines.
+    Text,
+    /// A string that goes to its plugin and nowhere else.
+    Secret,
     Choice,
     List,
 }
@@ -27,12 +42,15 @@ const KINDS: &[(&str, Kind)] = &[
     ("int", Kind::Int),
     ("float", Kind::Float),
     ("string", Kind::String),
+    ("text", Kind::Text),
+    ("secret", Kind::Secret),
     ("choice", Kind::Choice),
     ("list", Kind::List),
 ];
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// As a script declares it.
+    pub(super) fn name(self) -> &'static str {
         KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
 
@@ -51,47 +69,91 @@ impl Kind {
 
 /// One declared setting.
 #[derive(Debug, Clone)]
-struct Setting {
-    kind: Kind,
-    default: Value,
-    min: Option<f64>,
-    max: Option<f64>,
-    choices: Vec<String>,
+pub(super) struct Setting {
+    pub(super) kind: Kind,
+    pub(super) default: Value,
+    pub(super) min: Option<f64>,
+    pub(super) max: Option<f64>,
+    pub(super) choices: Vec<String>,
+    /// What a form calls it.
+    pub(super) label: Option<String>,
 }
 
 /// The settings that a plugin declares, by name.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Settings(BTreeMap<String, Setting>);
+pub(super) struct Settings(pub(super) BTreeMap<String, Setting>);
+
+/// A value that does not fit.
+#[derive(Debug, PartialEq)]
+pub(super) struct Misfit {
+    /// What it must be: the end of a sentence. It holds nothing of the value.
+    pub(super) must: String,
+    /// What it is.
+    not: String,
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "must be {}, not {}", self.must, self.not)
+    }
+}
 
 impl Settings {
-    /// Reads `PLUGIN.settings`; the error is a sentence about it.
-    pub(super) fn parse(declared: &Map) -> Result<Self, String> {
+    /// Reads `PLUGIN.settings`, or what `table` is called; the error is a sentence about it.
+    pub(super) fn parse(table: &str, declared: &Map) -> Result<Self, String> {
+        if declared.len() > MAX_SETTINGS {
+            return Err(format!("{table} has {} settings; {MAX_SETTINGS} are the most", declared.len()));
+        }
         let parse = |(name, value): (&_, &Dynamic)| {
             let name = ToString::to_string(name);
-            let setting = Setting::parse(value).map_err(|why| format!("PLUGIN.settings.{name} {why}"))?;
+            let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(usable) {
+                return Err(format!("{table}: a name has 1 to {MAX_NAME} letters, digits, _ and -"));
+            }
+            let setting = Setting::parse(value).map_err(|why| format!("{table}.{name} {why}"))?;
             Ok((name, setting))
         };
         declared.iter().map(parse).collect::<Result<_, String>>().map(Self)
     }
 
-    /// The values for `ctx.settings`: what the operator set over the defaults. The error names the key in
-    /// `Rocket.toml`.
-    pub(super) fn resolve(&self, id: &str, set: Option<&BTreeMap<String, Value>>) -> Result<Dynamic, String> {
+    /// Whether `Rocket.toml` sets nothing wrong. The error names the key there.
+    pub(super) fn check_file(&self, id: &str, set: &SettingValues) -> Result<(), String> {
         let table = format!("Rocket.toml: [default.plugins.settings.{id}]");
-        if let Some(key) = set.and_then(|set| set.keys().find(|key| !self.0.contains_key(*key))) {
-            let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            return Err(match known.is_empty() {
-                true => format!("{table} has no key \"{key}\"; this plugin has no settings"),
-                false => format!("{table} has no key \"{key}\"; it has {}", known.join(", ")),
-            });
+        for (key, value) in set {
+            let Some(setting) = self.0.get(key) else {
+                let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+                return Err(match known.is_empty() {
+                    true => format!("{table} has no key \"{key}\"; this plugin has no settings"),
+                    false => format!("{table} has no key \"{key}\"; it has {}", known.join(", ")),
+                });
+            };
+            setting.check(value).map_err(|why| format!("{table} {key} {why}"))?;
         }
-        let mut values = Map::new();
-        for (name, setting) in &self.0 {
-            let value = set.and_then(|set| set.get(name)).unwrap_or(&setting.default);
-            setting.check(value).map_err(|why| format!("{table} {name} {why}"))?;
-            values.insert(name.as_str().into(), from_json(value));
-        }
-        Ok(Dynamic::from_map(values))
+        Ok(())
+    }
+
+    /// The values for a script: what was set on a form over what stands in `Rocket.toml` over the defaults.
+    pub(super) fn values(&self, file: &SettingValues, form: &SettingValues) -> Dynamic {
+        let value = |(name, setting): (&String, &Setting)| {
+            let below = file.get(name).unwrap_or(&setting.default);
+            let set = form.get(name).and_then(|stored| setting.stored(stored).ok());
+            (name.as_str().into(), from_json(set.unwrap_or(below)))
+        };
+        Dynamic::from_map(self.0.iter().map(value).collect())
+    }
+
+    /// What was set on a form and no longer fits: its name and what it must be.
+    pub(super) fn misfits<'a>(&'a self, form: &'a SettingValues) -> impl Iterator<Item = (&'a str, String)> {
+        form.iter().filter_map(|(name, stored)| {
+            let misfit = self.0.get(name)?.stored(stored).err()?;
+            Some((name.as_str(), misfit.must))
+        })
+    }
+
+    /// The names of its secrets.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let secrets = self.0.iter().filter(|(_, setting)| setting.kind == Kind::Secret);
+        secrets.map(|(name, _)| name.as_str())
     }
 }
 
@@ -100,7 +162,8 @@ impl Setting {
         let declared = to_json(declared, MAX_BYTES)?;
         let Value::Object(mut declared) = declared else {
             let kind = Kind::of(&declared).ok_or("needs a default or a map with type and default")?;
-            return Self { kind, default: declared, min: None, max: None, choices: Vec::new() }.checked();
+            let (min, max, choices, label) = (None, None, Vec::new(), None);
+            return Self { kind, default: declared, min, max, choices, label }.checked();
         };
         if let Some(key) = declared.keys().find(|key| !KEYS.contains(&key.as_str())) {
             return Err(format!("has no key \"{key}\"; it has {}", KEYS.join(", ")));
@@ -116,15 +179,23 @@ impl Setting {
             Some(value) => value.as_f64().map(Some).ok_or(format!("has a {key} that is no number")),
         };
         let (min, max) = (limit("min")?, limit("max")?);
-        if declared.get("label").is_some_and(|label| !label.is_string()) {
-            return Err("has a label that is no string".into());
-        }
+        let label = match declared.remove("label") {
+            None => None,
+            Some(Value::String(label)) => Some(label),
+            Some(_) => return Err("has a label that is no string".into()),
+        };
         let choices = declared.remove("choices").map_or(Ok(Vec::new()), texts)?;
         if (kind == Kind::Choice) == choices.is_empty() {
             return Err("needs choices exactly when its type is \"choice\"".into());
         }
-        let default = declared.remove("default").ok_or("needs a default")?;
-        Self { kind, default, min, max, choices }.checked()
+        let default = match (declared.remove("default"), kind) {
+            (None, Kind::Secret) => Value::String(String::new()),
+            (Some(_), Kind::Secret) => {
+                return Err("is a secret and has no default: what stands in a script is none".into());
+            }
+            (default, _) => default.ok_or("needs a default")?,
+        };
+        Self { kind, default, min, max, choices, label }.checked()
     }
 
     fn checked(self) -> Result<Self, String> {
@@ -132,109 +203,53 @@ impl Setting {
         Ok(self)
     }
 
-    /// Whether a value has the right type and range; the error ends a sentence.
-    fn check(&self, value: &Value) -> Result<(), String> {
+    /// Whether a value has the right type and range.
+    pub(super) fn check(&self, value: &Value) -> Result<(), Misfit> {
         let right_type = match self.kind {
             Kind::Bool => value.is_boolean(),
             Kind::Int => value.is_i64(),
             Kind::Float => value.is_number(),
-            Kind::String | Kind::Choice => value.is_string(),
+            Kind::String | Kind::Text | Kind::Secret | Kind::Choice => value.is_string(),
             Kind::List => texts(value.clone()).is_ok(),
         };
         if !right_type {
-            let found = type_name(&from_json(value));
-            let wanted = if self.kind == Kind::List { "a list of strings" } else { self.kind.name() };
-            return Err(format!("must be {wanted}, not {found}"));
+            let must = match self.kind {
+                Kind::List => "a list of strings",
+                Kind::Text | Kind::Secret => "string",
+                kind => kind.name(),
+            };
+            return Err(Misfit { must: must.into(), not: type_name(&from_json(value)).into() });
         }
         if let Some(number) = value.as_f64() {
             let (min, max) = (self.min.unwrap_or(f64::MIN), self.max.unwrap_or(f64::MAX));
             if !(min..=max).contains(&number) {
-                let range = match (self.min, self.max) {
+                let must = match (self.min, self.max) {
                     (Some(min), Some(max)) => format!("from {min} to {max}"),
                     (Some(min), None) => format!("at least {min}"),
                     _ => format!("at most {max}"),
                 };
-                return Err(format!("must be {range}, not {number}"));
+                return Err(Misfit { must, not: number.to_string() });
             }
         }
         match value.as_str() {
             Some(text) if self.kind == Kind::Choice && !self.choices.iter().any(|choice| choice == text) => {
-                Err(format!("must be one of {}, not \"{text}\"", self.choices.join(", ")))
+                let must = format!("one of {}", self.choices.join(", "));
+                Err(Misfit { must, not: format!("\"{text}\"") })
             }
             _ => Ok(()),
         }
+    }
+
+    /// A value out of what a form stored, if it fits.
+    pub(super) fn stored<'a>(&self, stored: &'a Value) -> Result<&'a Value, Misfit> {
+        let value = match self.kind {
+            Kind::Secret => stored.get(SECRET).unwrap_or(&Value::Null),
+            _ => stored,
+        };
+        self.check(value).map(|()| value)
     }
 }
 
 fn texts(value: Value) -> Result<Vec<String>, String> {
     serde_json::from_value(value).map_err(|_| "must be a list of strings".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn declared(settings: Value) -> Result<Settings, String> {
-        Settings::parse(&from_json(&settings).cast::<Map>())
-    }
-
-    fn resolved(settings: Value, set: Value) -> Result<Value, String> {
-        let set: BTreeMap<String, Value> = serde_json::from_value(set).unwrap();
-        declared(settings)?.resolve("demo", Some(&set)).map(|values| to_json(&values, 1_000).unwrap())
-    }
-
-    #[test]
-    fn what_the_operator_sets_wins_over_the_default() {
-        let settings = serde_json::json!({
-            "most": {"type": "int", "default": 60, "min": 10, "max": 500, "label": "Most words"},
-            "tone": {"type": "choice", "default": "dry", "choices": ["dry", "warm"]},
-            "words": ["a"],
-        });
-
-        let values = resolved(settings, serde_json::json!({"most": 20, "words": ["x", "y"]}));
-
-        assert_eq!(values, Ok(serde_json::json!({"most": 20, "tone": "dry", "words": ["x", "y"]})));
-    }
-
-    #[test]
-    fn a_wrong_key_type_or_range_names_the_key_in_rocket_toml() {
-        let settings = serde_json::json!({
-            "most": {"type": "int", "default": 60, "min": 10, "max": 500},
-            "tone": {"type": "choice", "default": "dry", "choices": ["dry", "warm"]},
-        });
-        let sentence = |set| resolved(settings.clone(), set).unwrap_err();
-        let table = "Rocket.toml: [default.plugins.settings.demo]";
-
-        assert_eq!(
-            sentence(serde_json::json!({"mots": 1})),
-            format!("{table} has no key \"mots\"; it has most, tone")
-        );
-        assert_eq!(
-            sentence(serde_json::json!({"most": "1"})),
-            format!("{table} most must be int, not string")
-        );
-        assert_eq!(
-            sentence(serde_json::json!({"most": 5})),
-            format!("{table} most must be from 10 to 500, not 5")
-        );
-        assert_eq!(
-            sentence(serde_json::json!({"tone": "loud"})),
-            format!("{table} tone must be one of dry, warm, not \"loud\"")
-        );
-    }
-
-    #[test]
-    fn a_declaration_that_contradicts_itself_is_refused() {
-        for bad in [
-            serde_json::json!({"a": null}),
-            serde_json::json!({"a": {"default": 1}}),
-            serde_json::json!({"a": {"type": "int"}}),
-            serde_json::json!({"a": {"type": "int", "default": 1, "min": 2}}),
-            serde_json::json!({"a": {"type": "int", "default": 1, "least": 2}}),
-            serde_json::json!({"a": {"type": "choice", "default": "x"}}),
-            serde_json::json!({"a": [1, 2]}),
-        ] {
-            assert!(declared(bad.clone()).is_err(), "{bad} passed");
-        }
-    }
 }

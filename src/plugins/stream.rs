@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rhai::Dynamic;
 
+use super::choices::Plugin;
 use super::draft;
 use super::hooks::{Context, Denied, Hook};
 use super::host::Verdict;
-use super::plugin::Plugin;
 use super::set::{Chain, NoEffect, skipped};
 use super::trace::Tally;
 use super::value::type_name;

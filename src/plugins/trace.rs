@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::budget;
 use super::change::{self, By, Traced};
+use super::choices::Plugin;
 use super::hooks::Hook;
-use super::plugin::Plugin;
 use super::set::{NoEffect, Step};
 use super::window::LetGo;
 use crate::domain::{Calls, Change, HookOutcome, HookTrace, PartOrigin, PromptMessage, Role};
@@ -133,7 +133,7 @@ impl Recorder {
         let (text, keeps) = match function {
             "on_title" => return,
             "on_response" => ("reply", !seals_reply),
-            _ => ("message", !plugin.manifest.sensitive),
+            _ => ("message", !plugin.is_sensitive()),
         };
         let by = By { plugin: &plugin.id, text, keeps, seals_reply };
         let mut changes = Vec::new();
@@ -159,7 +159,7 @@ impl Recorder {
             Ok(Step::Denied(_)) => HookOutcome::Denied,
             Err(no_effect) => no_effect.outcome.clone(),
         };
-        if plugin.manifest.sensitive && outcome == HookOutcome::Changed {
+        if plugin.is_sensitive() && outcome == HookOutcome::Changed {
             match function {
                 "on_prompt" | "on_rendered" => record.sealed_prompt = true,
                 "on_response" => {}

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use rhai::{CallFnOptions, Dynamic, EvalAltResult, Map, Scope};
 
 use super::budget;
+use super::choices::Plugin;
 use super::draft;
 use super::fault::{Fault, host_error};
 use super::hooks::{Context, Draft, RequestSource};
 use super::literal::{is_same, literal};
-use super::plugin::{Plugin, flatten};
+use super::plugin::flatten;
 use super::sandbox;
 use crate::config::PluginsConfig;
 use crate::domain::{ConversationId, PromptMessage, Role, UserId};
@@ -88,8 +89,8 @@ impl Plugin {
 /// The engine of hooks, and what only tests may call. Each `"name"` here is a function of the manual.
 fn engine(config: &PluginsConfig, plugin: &Plugin) -> rhai::Engine {
     let mut engine = sandbox::engine(config);
-    let settings = plugin.defaults.clone();
-    let ctx = move || context().to_script(&settings);
+    let (settings, user_settings) = plugin.defaults();
+    let ctx = move || context().to_script(&settings, &user_settings);
     let ctx_with = ctx.clone();
     engine
         .register_fn("assert", |holds: bool, text: &str| match holds {

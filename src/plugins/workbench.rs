@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::choices::Plugin;
 use super::folder::{self, Text};
 use super::hooks::Hook;
-use super::plugin::Plugin;
 use super::sandbox::Sandbox;
 use super::services::Services;
 use super::workers;
@@ -62,7 +62,11 @@ impl Workbench {
                     .unwrap_or_else(|not_run| Err(source.fault(not_run.to_string()))),
             };
             let error = loaded.as_ref().err().map(|fault| located(&dir, fault));
-            pieces.push(Workpiece { id, error, plugin: loaded.ok().map(Arc::new) });
+            pieces.push(Workpiece {
+                id,
+                error,
+                plugin: loaded.ok().map(|it| Arc::new(it.without_secrets())),
+            });
         }
         Ok(Self { sandbox: Arc::new(Sandbox::new(config, Services::default())), pieces, dir })
     }

@@ -10,8 +10,10 @@ mod api_keys;
 mod backup;
 mod conversations;
 mod error;
+mod export;
 mod messages;
 mod plugin_kv;
+mod plugin_settings;
 mod pool;
 mod sign_ins;
 mod text;
@@ -23,6 +25,7 @@ use sqlx::any::AnyQueryResult;
 use sqlx::{Any, AnyPool, Transaction};
 
 pub use error::StoreError;
+pub use export::{KvEntry, KvKey};
 pub use pool::{Database, FiresidePool, sqlite_url};
 pub use turns::{NewTurn, Outcome, Turn};
 

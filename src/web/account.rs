@@ -11,6 +11,7 @@ use super::guards::{Htmx, SignedIn, remember, sign_in_id};
 use super::refusal::{Page, Refusal};
 use super::views::{AccountView, Said};
 use crate::accounts::{AccountError, Accounts};
+use crate::chat::Chat;
 use crate::domain::{ApiKeyId, User};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -44,8 +45,12 @@ impl Part {
 }
 
 #[get("/account")]
-async fn account(user: SignedIn, accounts: &State<Accounts>) -> Result<Template, WebError> {
-    Ok(Template::render("account", AccountView::load(accounts, &user, Said::default()).await?))
+async fn account(
+    user: SignedIn,
+    accounts: &State<Accounts>,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    Ok(Template::render("account", AccountView::load(accounts, chat, &user, Said::default()).await?))
 }
 
 #[derive(FromForm)]
@@ -61,10 +66,11 @@ async fn create_key(
     form: Form<KeyForm<'_>>,
     htmx: Htmx,
     accounts: &State<Accounts>,
+    chat: &State<Chat>,
 ) -> Result<Page, WebError> {
     let made = accounts.create_key(&user, form.name).await;
     let made = made.map(|(_, secret)| Said { secret: Some(secret), ..Said::default() });
-    answer(accounts, &user, &htmx, Part::Keys, made).await
+    answer(accounts, chat, &user, &htmx, Part::Keys, made).await
 }
 
 #[delete("/account/keys/<key>")]
@@ -73,12 +79,13 @@ async fn delete_key(
     key: ApiKeyId,
     htmx: Htmx,
     accounts: &State<Accounts>,
+    chat: &State<Chat>,
 ) -> Result<Either<Page, Redirect>, WebError> {
     accounts.delete_key(&user, key).await?;
     if !htmx.fragment {
         return Ok(Either::Right(Redirect::to("/account")));
     }
-    Ok(Either::Left(answer(accounts, &user, &htmx, Part::Keys, Ok(Said::default())).await?))
+    Ok(Either::Left(answer(accounts, chat, &user, &htmx, Part::Keys, Ok(Said::default())).await?))
 }
 
 #[derive(FromForm)]
@@ -97,13 +104,14 @@ async fn change_password(
     htmx: Htmx,
     cookies: &CookieJar<'_>,
     accounts: &State<Accounts>,
+    chat: &State<Chat>,
 ) -> Result<Page, WebError> {
     let changed = accounts.change_password(&user, form.old, form.new).await;
     let changed = changed.map(|sign_in| {
         remember(cookies, sign_in, accounts);
         Said { password_changed: true, ..Said::default() }
     });
-    answer(accounts, &user, &htmx, Part::Password, changed).await
+    answer(accounts, chat, &user, &htmx, Part::Password, changed).await
 }
 
 #[post("/account/sign-ins/end")]
@@ -112,18 +120,20 @@ async fn sign_out_elsewhere(
     htmx: Htmx,
     cookies: &CookieJar<'_>,
     accounts: &State<Accounts>,
+    chat: &State<Chat>,
 ) -> Result<Page, WebError> {
     let ended = match sign_in_id(cookies) {
         Some(here) => accounts.sign_out_elsewhere(&user, here).await,
         None => Ok(0),
     };
     let ended = ended.map(|count| Said { signed_out: Some(count), ..Said::default() });
-    answer(accounts, &user, &htmx, Part::SignIns, ended).await
+    answer(accounts, chat, &user, &htmx, Part::SignIns, ended).await
 }
 
 /// The part of the page that was acted on, or the page; what the person can mend stands in the part.
 async fn answer(
     accounts: &Accounts,
+    chat: &Chat,
     user: &User,
     htmx: &Htmx,
     part: Part,
@@ -132,7 +142,7 @@ async fn answer(
     let (said, refusal) = match outcome {
         Ok(said) => (said, None),
         Err(error) => {
-            let refusal = Refusal { part: Some(part.selector()), ..refusal(error)? };
+            let refusal = Refusal { part: Some(part.selector().into()), ..refusal(error)? };
             let sentence = Some(refusal.sentence.clone());
             let said = match part {
                 Part::Keys => Said { key_error: sentence, ..Said::default() },
@@ -141,7 +151,7 @@ async fn answer(
             (said, Some(refusal))
         }
     };
-    let view = AccountView::load(accounts, user, said).await?;
+    let view = AccountView::load(accounts, chat, user, said).await?;
     let template = Template::render(if htmx.fragment { part.template() } else { "account" }, view);
     Ok(Page { template, refusal })
 }

@@ -10,7 +10,7 @@ use rocket::time::Duration;
 use rocket::{State, async_trait};
 
 use crate::accounts::Accounts;
-use crate::domain::{ApiKeyId, ConversationId, MessageId, SignInId, User};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, SignInId, User, UserRole};
 
 /// The cookie that names a sign-in. Rocket encrypts it with the secret key.
 const COOKIE: &str = "fireside";
@@ -45,6 +45,34 @@ impl<'r> FromRequest<'r> for SignedIn {
                 tracing::error!(%error, "a sign-in could not be looked up");
                 Outcome::Error((Status::ServiceUnavailable, ()))
             }
+        }
+    }
+}
+
+/// The administrator, signed in. Anybody else who is signed in gets a 403.
+#[derive(Debug)]
+pub struct Administrator(User);
+
+impl Deref for Administrator {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.0
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for Administrator {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        match SignedIn::from_request(request).await {
+            Outcome::Success(SignedIn(user)) if user.role == UserRole::Administrator => {
+                Outcome::Success(Self(user))
+            }
+            Outcome::Success(_) => Outcome::Error((Status::Forbidden, ())),
+            Outcome::Error(error) => Outcome::Error(error),
+            Outcome::Forward(status) => Outcome::Forward(status),
         }
     }
 }

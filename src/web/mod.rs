@@ -9,12 +9,16 @@ mod api;
 mod conversations;
 mod csrf;
 mod error;
+mod export;
 mod guards;
 mod headers;
 mod messages;
 mod next_path;
 mod operations;
 mod pages;
+mod plugin_settings;
+mod plugin_switches;
+mod plugin_views;
 mod refusal;
 mod sign_in;
 mod sse;
@@ -43,7 +47,9 @@ pub fn stage() -> AdHoc {
 /// Every route, as it is mounted at `/`.
 pub fn routes() -> Vec<Route> {
     let chat = [conversations::routes(), messages::routes(), traces::routes()].concat();
-    [sign_in::routes(), account::routes(), chat, operations::routes()].concat()
+    let account = [account::routes(), export::routes()].concat();
+    let plugins = [plugin_settings::routes(), plugin_switches::routes()].concat();
+    [sign_in::routes(), account, chat, plugins, operations::routes()].concat()
 }
 
 /// Every route of the API for programs, as it is mounted at `/v1`.

@@ -25,7 +25,9 @@ impl NextPath {
         let path = uri.path();
         match path.segments().collect::<Vec<_>>()[..] {
             // The only pages besides `/`: everything else below them is a part of one.
-            ["c", _] | ["account"] => Self(path.to_string()),
+            ["c", _] | ["c", _, "plugins"] | ["account"] | ["admin", "plugins", _, "settings"] => {
+                Self(path.to_string())
+            }
             _ => Self::default(),
         }
     }

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::time::Duration;
 
 use rocket::http::Status;
@@ -25,7 +26,7 @@ pub struct Refusal {
     /// When the same may be tried again.
     pub retry_after: Option<Duration>,
     /// The part of the page that htmx puts the answer into; none for a whole page.
-    pub part: Option<&'static str>,
+    pub part: Option<Cow<'static, str>>,
 }
 
 impl<'r> Responder<'r, 'static> for Page {
@@ -37,7 +38,7 @@ impl<'r> Responder<'r, 'static> for Page {
                 response.raw_header("Retry-After", wait.as_secs().to_string());
             }
             if let Some(part) = refusal.part {
-                response.raw_header("HX-Retarget", part).raw_header("HX-Reswap", "outerHTML");
+                response.raw_header("HX-Retarget", part.into_owned()).raw_header("HX-Reswap", "outerHTML");
             }
         }
         response.ok()

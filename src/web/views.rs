@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::accounts::{AccountError, Accounts};
+use super::error::WebError;
+use super::plugin_views::PluginFormView;
+use crate::accounts::Accounts;
 use crate::chat::{Chat, ChatError};
 use crate::domain::{
     ApiKey, Conversation, FinishReason, KeyName, Mark, Message, MessageStatus, Role, User, UserRole, in_words,
@@ -109,6 +111,8 @@ pub struct ChatView {
     title: String,
     greeting: String,
     max_message_chars: usize,
+    /// Whether there are plugins to turn off.
+    switches: bool,
     messages: Vec<MessageView>,
 }
 
@@ -119,6 +123,7 @@ impl ChatView {
             title: conversation.title.to_string(),
             greeting: chat.config().greeting.clone(),
             max_message_chars: chat.config().max_message_chars,
+            switches: chat.has_optional_plugins(),
             messages: messages.into_iter().map(MessageView::from).collect(),
         }
     }
@@ -189,6 +194,7 @@ pub struct AccountView {
     keys: Vec<KeyView>,
     max_name_chars: usize,
     min_password_chars: usize,
+    plugins: Vec<PluginFormView>,
     said: Said,
 }
 
@@ -209,14 +215,25 @@ pub struct Said {
 
 impl AccountView {
     /// Reads what the page shows.
-    pub async fn load(accounts: &Accounts, user: &User, said: Said) -> Result<Self, AccountError> {
+    pub async fn load(accounts: &Accounts, chat: &Chat, user: &User, said: Said) -> Result<Self, WebError> {
         Ok(Self {
             user: UserView::new(user),
             keys: accounts.keys(user).await?.into_iter().map(KeyView::from).collect(),
             max_name_chars: KeyName::MAX_CHARS,
             min_password_chars: accounts.config().min_password_chars,
+            plugins: PluginFormView::of_person(chat, user).await?,
             said,
         })
+    }
+
+    /// The page with one form as it was just filled in.
+    pub fn with_form(mut self, filled: PluginFormView) -> Self {
+        for form in &mut self.plugins {
+            if form.plugin == filled.plugin {
+                form.clone_from(&filled);
+            }
+        }
+        self
     }
 }
 

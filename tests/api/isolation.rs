@@ -8,14 +8,15 @@ use crate::support::{ECHO, TestApp};
 fn routes_with_ids(conversation: &str, reply: &str, key: &str) -> Vec<(Method, String)> {
     let routes: Vec<_> = fireside::web::routes()
         .into_iter()
-        .filter(|route| route.uri.path().contains('<'))
+        // A plugin is nobody's: its settings have tests of their own.
+        .filter(|route| route.uri.path().contains('<') && !route.uri.path().contains("<plugin>"))
         .map(|route| {
             let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
             let path = route.uri.path().replace("<id>", conversation);
             (method, path.replace("<message>", reply).replace("<reply>", reply).replace("<key>", key))
         })
         .collect();
-    assert!(routes.len() >= 9, "the matrix covers {} routes", routes.len());
+    assert!(routes.len() >= 11, "the matrix covers {} routes", routes.len());
     assert!(routes.iter().all(|(_, path)| !path.contains('<')), "an id the matrix does not know: {routes:?}");
     routes
 }

@@ -8,6 +8,7 @@ mod support;
 mod account;
 mod chat;
 mod looks;
+mod plugin_settings;
 mod text;
 mod title;
 mod trace;

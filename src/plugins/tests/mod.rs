@@ -14,6 +14,7 @@ mod manual;
 mod reload;
 mod rendered;
 mod response;
+mod settings;
 mod stream;
 mod title;
 mod trace;
