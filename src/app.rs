@@ -183,6 +183,10 @@ async fn attach_rooms(
     let stopping = Arc::new(watch::Sender::new(false));
     let services = chat::services(&engine, &store, &config.generation, &config.limits, &stopping);
     let plugins = Plugins::with_services(config.plugins, services);
+    if let Err(error) = chat::restore_plugin_states(&plugins, &store).await {
+        tracing::error!(%error, "which plugins are on or off cannot be read");
+        return Err(rocket);
+    }
     let accounts = Accounts::new(store.clone(), config.accounts);
     let chat = Chat::new(store, plugins, engine, config.chat, config.generation, config.limits, stopping);
     if let Err(error) = chat.load_plugin_choices().await {

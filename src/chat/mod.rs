@@ -20,6 +20,7 @@ mod services;
 mod title;
 mod trace;
 mod turn;
+mod workshop;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use live::{Live, LiveReply, LiveWriter};
 pub use plugin_settings::{Filled, PluginSwitch};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 pub use services::services;
+pub use workshop::{Script, restore_plugin_states};
 
 use self::trace::Story;
 use self::turn::ReplyTask;

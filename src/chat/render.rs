@@ -62,7 +62,7 @@ async fn render(
         .map_err(ChatError::Engine)
 }
 
-fn for_plugins(origin: Origin) -> SegmentOrigin {
+pub(super) fn for_plugins(origin: Origin) -> SegmentOrigin {
     match origin {
         Origin::Template => SegmentOrigin::Template,
         Origin::System => SegmentOrigin::System,

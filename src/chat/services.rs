@@ -36,7 +36,8 @@ pub fn services(
     }
 }
 
-struct Counter(Engine);
+/// Behind `tokens`, by the loaded model.
+pub(super) struct Counter(pub(super) Engine);
 
 impl Tokens for Counter {
     fn count(&self, text: &str) -> Result<usize, String> {

@@ -8,9 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use fireside::config::{Config, PluginsConfig};
-use fireside::plugins::{
-    Hook, PluginInfo, PluginState, Plugins, Rehearsal, Rehearsed, Workbench, diff, is_plugin_id,
-};
+use fireside::plugins::{Hook, PluginInfo, PluginState, Plugins, Rehearsal, Workbench, diff, is_plugin_id};
 
 /// What `new` writes.
 const NEW_PLUGIN: &str = include_str!("new_plugin.rhai");
@@ -171,8 +169,10 @@ async fn rehearse(arguments: TryArguments, config: Config) -> Result<ExitCode, B
         return Ok(ExitCode::FAILURE);
     }
     let system_prompt = config.chat.system_prompt;
-    let rehearsal = Rehearsal { message, reply, user, system_prompt, params: config.generation };
-    let Rehearsed { text, failed } = bench.rehearse(&rehearsal).await;
+    let params = config.generation;
+    let rehearsal = Rehearsal { message, reply, user, system_prompt, params, ..Rehearsal::default() };
+    let rehearsed = bench.rehearse(&rehearsal).await;
+    let (text, failed) = (rehearsed.to_string(), rehearsed.failed);
     let same = match golden {
         None => {
             print!("{text}");

@@ -12,7 +12,7 @@ use super::tables::{Wrong, within};
 pub struct PluginsConfig {
     /// Folder of the scripts.
     pub dir: PathBuf,
-    /// Ids of plugins that are not loaded.
+    /// Ids of plugins that are not called, unless an administrator turned them on.
     pub disabled: Vec<String>,
     /// Longest call of one hook, in milliseconds.
     pub deadline_ms: u64,

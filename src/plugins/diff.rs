@@ -1,36 +1,55 @@
 //! What changed between two texts, line by line.
 
+use std::fmt;
+
 /// Above so many pairs of lines the changed part is shown as a whole.
 const MAX_PAIRS: usize = 1 << 20;
 
+/// A line of two texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiffLine {
+    /// `-` left, `+` came, a space stayed.
+    pub sign: char,
+    /// What it says.
+    pub text: String,
+}
+
+impl fmt::Display for DiffLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(format!("{} {}", self.sign, self.text).trim_end())
+    }
+}
+
 /// Every line of both texts behind its sign: `- ` left, `+ ` came, two spaces stayed. Each ends with a newline.
 pub fn diff(before: &str, after: &str) -> String {
+    diff_lines(before, after).iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Every line of both texts.
+pub(super) fn diff_lines(before: &str, after: &str) -> Vec<DiffLine> {
     let (before, after): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let head = before.iter().zip(&after).take_while(|(b, a)| b == a).count();
     let (old, new) = (&before[head..], &after[head..]);
     let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(b, a)| b == a).count();
     let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
 
-    let mut lines = Lines(String::new());
-    lines.push("  ", &before[..head]);
+    let mut lines = Lines(Vec::new());
+    lines.push(' ', &before[..head]);
     if old.len().saturating_mul(new.len()) > MAX_PAIRS {
-        lines.push("- ", old);
-        lines.push("+ ", new);
+        lines.push('-', old);
+        lines.push('+', new);
     } else {
         lines.push_changes(old, new);
     }
-    lines.push("  ", &before[before.len() - tail..]);
+    lines.push(' ', &before[before.len() - tail..]);
     lines.0
 }
 
-struct Lines(String);
+struct Lines(Vec<DiffLine>);
 
 impl Lines {
-    fn push(&mut self, sign: &str, lines: &[&str]) {
-        for line in lines {
-            self.0.push_str(format!("{sign}{line}").trim_end());
-            self.0.push('\n');
-        }
+    fn push(&mut self, sign: char, lines: &[&str]) {
+        self.0.extend(lines.iter().map(|line| DiffLine { sign, text: (*line).to_owned() }));
     }
 
     /// Keeps a longest common row of lines.
@@ -48,13 +67,13 @@ impl Lines {
         let (mut o, mut n) = (0, 0);
         while o < old.len() || n < new.len() {
             if o < old.len() && n < new.len() && old[o] == new[n] {
-                self.push("  ", &old[o..=o]);
+                self.push(' ', &old[o..=o]);
                 (o, n) = (o + 1, n + 1);
             } else if o < old.len() && (n == new.len() || common[o + 1][n] >= common[o][n + 1]) {
-                self.push("- ", &old[o..=o]);
+                self.push('-', &old[o..=o]);
                 o += 1;
             } else {
-                self.push("+ ", &new[n..=n]);
+                self.push('+', &new[n..=n]);
                 n += 1;
             }
         }

@@ -35,8 +35,11 @@ mod fault;
 mod literal;
 mod value;
 
+mod console;
 mod diff;
 mod rehearsal;
+mod stage;
+mod tally;
 mod trial;
 mod workbench;
 
@@ -53,6 +56,7 @@ mod memory;
 mod natives;
 mod patterns;
 mod sandbox;
+mod scratch;
 mod services;
 mod workers;
 
@@ -62,7 +66,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use diff::diff;
+pub use console::{PluginDetail, PluginFile};
+pub use diff::{DiffLine, diff};
 pub use form::{Field, FieldErrors, Origin, PluginForm, Typed};
 pub use hooks::{
     Context, Denied, Draft, Hook, MessageAction, RenderedSegment, RequestSource, ResponseAction, Retry,
@@ -70,11 +75,12 @@ pub use hooks::{
 };
 pub use memory::allocations;
 pub use message::{Command, MessageOutcome};
-pub use rehearsal::{Rehearsal, Rehearsed};
+pub use rehearsal::{Outcome, Rehearsal, Rehearsed, Step, Template};
 pub use response::ResponseOutcome;
 pub use services::{KeyValue, Llm, LlmOrder, Services, Tokens};
 pub use set::PluginSet;
 pub use stream::{Released, ReplyStream};
+pub use tally::CallStats;
 pub use trace::{AskedBy, MessageOrigin, Recorder};
 pub use workbench::{Tested, Workbench, Workpiece, is_plugin_id};
 
@@ -89,6 +95,9 @@ pub struct Plugins {
     registry: Arc<tokio::sync::Mutex<Registry>>,
     /// What the last look found; held for lines only.
     seen: Arc<Mutex<Seen>>,
+    sandbox: Arc<Sandbox>,
+    /// Held while an administrator's test or rehearsal runs.
+    bench: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Seen {
@@ -101,7 +110,7 @@ struct Seen {
 pub enum PluginState {
     /// It is called. With an error: its files were edited and do not load, and the version before is called.
     Running,
-    /// `[default.plugins] disabled` names it.
+    /// An administrator turned it off, or `[default.plugins] disabled` names it: it is loaded and not called.
     Disabled,
     /// No version of it ever loaded.
     Broken,
@@ -130,6 +139,12 @@ pub struct PluginInfo {
     pub state: PluginState,
     /// Why its files do not load, with file, line and column.
     pub error: Option<String>,
+    /// Where this version failed last, with file, line and column.
+    pub last_failure: Option<String>,
+    /// Where it cannot work, requests are refused.
+    pub refuses: bool,
+    /// The calls of each hook since the server started.
+    pub stats: Vec<(Hook, CallStats)>,
 }
 
 impl Plugins {
@@ -141,10 +156,11 @@ impl Plugins {
     /// Loads every plugin of the folder. One that does not load is logged and listed with its error; it never
     /// makes the whole fail. Blocks while it reads and compiles.
     pub fn with_services(config: PluginsConfig, services: Services) -> Plugins {
-        let mut registry = Registry::new(Arc::new(Sandbox::new(config, services)));
+        let sandbox = Arc::new(Sandbox::new(config, services));
+        let mut registry = Registry::new(sandbox.clone());
         registry.refresh();
         let seen = Arc::new(Mutex::new(Seen::of(&registry)));
-        Self { registry: Arc::new(tokio::sync::Mutex::new(registry)), seen }
+        Self { registry: Arc::new(tokio::sync::Mutex::new(registry)), seen, sandbox, bench: Arc::default() }
     }
 
     /// The plugins as their files are now: an edit, a new file or a removed one takes effect here. A broken edit

@@ -13,6 +13,7 @@ use super::hooks::{Context, Hook};
 use super::manifest::{Hold, Manifest, OnFailure};
 use super::message::COMMAND;
 use super::sandbox::{self, Sandbox};
+use super::tally::{CallStats, Tally};
 use super::trial;
 use crate::config::PluginsConfig;
 use crate::domain::SettingValues;
@@ -20,7 +21,7 @@ use crate::domain::SettingValues;
 /// The constant in which a plugin describes itself.
 const MANIFEST: &str = "PLUGIN";
 
-/// A version of a plugin that compiled. It never changes, except for its breaker.
+/// A version of a plugin that compiled. It never changes, except for its breaker and its tally.
 pub(super) struct Compiled {
     pub(super) id: String,
     pub(super) manifest: Manifest,
@@ -32,6 +33,7 @@ pub(super) struct Compiled {
     /// What `Rocket.toml` sets.
     pub(super) file: SettingValues,
     pub(super) breaker: Breaker,
+    pub(super) tally: Tally,
     pub(super) source: Source,
     pub(super) ast: AST,
     /// Whether its functions may use what the file defines outside of them, which then runs before each call.
@@ -90,6 +92,7 @@ impl Plugin {
             tests,
             file,
             breaker,
+            tally: Tally::new(),
             source,
             ast,
             uses_globals,
@@ -99,6 +102,11 @@ impl Plugin {
     /// Whether a request must be refused when this plugin cannot do its work.
     pub(super) fn is_closed(&self) -> bool {
         self.manifest.on_failure == OnFailure::Refuse
+    }
+
+    /// The calls of each of its hooks.
+    pub(super) fn stats(&self) -> Vec<(Hook, CallStats)> {
+        self.hooks.iter().map(|hook| (*hook, self.tally.of(*hook))).collect()
     }
 
     /// Calls a hook. `input` makes its second argument; `output` checks what it returns, and its error is the

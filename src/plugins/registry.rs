@@ -19,13 +19,14 @@ use crate::domain::OperatorChoices;
 /// A plugin as it is known: its files, the last version that loaded, and what is wrong with the files now.
 #[derive(Clone)]
 pub(super) struct Entry {
-    found: Found,
-    source: Source,
+    pub(super) found: Found,
+    pub(super) source: Source,
     pub(super) plugin: Option<Arc<Plugin>>,
-    error: Option<String>,
+    pub(super) error: Option<String>,
     /// It never compiled, but its text says that it must not be skipped.
-    refuses: bool,
-    disabled: bool,
+    pub(super) refuses: bool,
+    /// It is loaded like any other, and no message meets it.
+    pub(super) disabled: bool,
 }
 
 /// All plugins, by id.
@@ -34,11 +35,13 @@ pub(super) struct Registry {
     entries: BTreeMap<String, Entry>,
     /// What the operator chose, by plugin.
     choices: BTreeMap<String, OperatorChoices>,
+    /// What an administrator turned on or off.
+    switches: BTreeMap<String, bool>,
 }
 
 impl Registry {
     pub(super) fn new(sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox, entries: BTreeMap::new(), choices: BTreeMap::new() }
+        Self { sandbox, entries: BTreeMap::new(), choices: BTreeMap::new(), switches: BTreeMap::new() }
     }
 
     /// Takes over what the operator chose. Nothing is compiled for it.
@@ -50,6 +53,19 @@ impl Registry {
                 *plugin = Arc::new(plugin.with_operator(chosen));
             }
         }
+    }
+
+    /// Turns a plugin on or off, whether it is there already or not.
+    pub(super) fn switch(&mut self, id: &str, enabled: bool) {
+        self.switches.insert(id.to_owned(), enabled);
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.disabled = !enabled;
+        }
+    }
+
+    fn is_disabled(&self, id: &str) -> bool {
+        let configured = || self.sandbox.config.disabled.iter().any(|disabled| disabled == id);
+        self.switches.get(id).map_or_else(configured, |enabled| !enabled)
     }
 
     /// Looks at the folder and takes over what changed. Returns whether anything did. Blocks.
@@ -79,14 +95,9 @@ impl Registry {
     }
 
     fn refresh_one(&mut self, id: &str, found: Found, now: SystemTime) -> bool {
+        let disabled = self.is_disabled(id);
         let config = &self.sandbox.config;
         let before = self.entries.get_mut(id);
-        if config.disabled.iter().any(|disabled| disabled == id) {
-            let is_new = before.is_none();
-            let entry = Entry { disabled: true, ..Entry::new(found) };
-            self.entries.insert(id.to_owned(), entry);
-            return is_new;
-        }
         if before.as_ref().is_some_and(|entry| found.is_unchanged_since(&entry.found, now)) {
             return false;
         }
@@ -110,7 +121,7 @@ impl Registry {
             None => plugin,
         });
         let previous = self.entries.remove(id).and_then(|entry| entry.plugin);
-        let entry = Entry::loaded(Entry { source, ..Entry::new(found) }, previous, loaded);
+        let entry = Entry::loaded(Entry { source, disabled, ..Entry::new(found) }, previous, loaded);
         match &entry.error {
             Some(error) => tracing::error!(plugin = id, kept = entry.plugin.is_some(), "{error}"),
             None => tracing::info!(plugin = id, "loaded"),
@@ -121,7 +132,8 @@ impl Registry {
 
     /// The plugins as a set that messages can pass through.
     pub(super) fn set(&self) -> PluginSet {
-        let members = self.entries.iter().filter_map(|(id, entry)| match &entry.plugin {
+        let enabled = self.entries.iter().filter(|(_, entry)| !entry.disabled);
+        let members = enabled.filter_map(|(id, entry)| match &entry.plugin {
             Some(plugin) => Some(Member::Loaded(plugin.clone())),
             None if entry.refuses => {
                 Some(Member::Refusing { id: id.clone(), error: entry.error.clone().unwrap_or_default() })
@@ -147,6 +159,7 @@ impl Entry {
             Ok(plugin) => {
                 if let Some(previous) = previous {
                     plugin.breaker.take_over(&previous.breaker, &plugin.hooks);
+                    plugin.tally.take_over(&previous.tally);
                 }
                 Self { plugin: Some(Arc::new(plugin)), ..entry }
             }
@@ -176,6 +189,9 @@ impl Entry {
             priority: manifest.map_or(100, |it| it.priority),
             state,
             error: self.error.clone(),
+            last_failure: plugin.and_then(|plugin| plugin.tally.last_failure()),
+            refuses: plugin.map_or(self.refuses, Plugin::is_closed),
+            stats: plugin.map_or_else(Vec::new, Plugin::stats),
         }
     }
 }

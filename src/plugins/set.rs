@@ -1,6 +1,7 @@
 //! The plugins of one moment, and the chains in which a message passes through them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::change::Traced;
 use super::choices::Plugin;
@@ -272,7 +273,9 @@ impl Chain {
             let reason = format!("it failed {failures} times in a row and rests until its file changes");
             return Err(NoEffect { reason, outcome: HookOutcome::Resting });
         }
+        let since = Instant::now();
         let result = call();
+        plugin.tally.record(hook, since.elapsed(), result.as_ref().err());
         plugin.breaker.record(hook, result.is_err());
         result.map_err(|fault| {
             tracing::warn!(plugin = plugin.id, hook = hook.name(), "{fault}");

@@ -10,6 +10,7 @@ use super::sandbox::Sandbox;
 use super::services::Services;
 use super::workers;
 use crate::config::PluginsConfig;
+use crate::domain::OperatorChoices;
 
 /// Plugins as they lie in a folder, loaded with the limits of a server, by id. Which ones a server has disabled is
 /// of no importance here.
@@ -53,22 +54,17 @@ impl Workbench {
         let config = PluginsConfig { dir: dir.clone(), disabled: Vec::new(), ..config.clone() };
         let mut pieces = Vec::new();
         for (id, found) in chosen {
-            let Some(Text { source, problem }) = folder::read(&found, config.max_file_bytes) else {
+            let Some(text) = folder::read(&found, config.max_file_bytes) else {
                 return Err(format!("{}/{id}: somebody is writing it; try again", dir.display()));
             };
-            let loaded = match problem {
-                Some(problem) => Err(source.fault(problem)),
-                None => workers::run_blocking(|| Plugin::load(&id, source.clone(), &config))
-                    .unwrap_or_else(|not_run| Err(source.fault(not_run.to_string()))),
-            };
-            let error = loaded.as_ref().err().map(|fault| located(&dir, fault));
-            pieces.push(Workpiece {
-                id,
-                error,
-                plugin: loaded.ok().map(|it| Arc::new(it.without_secrets())),
-            });
+            pieces.push(Workpiece::load(&id, text, &config, &dir));
         }
-        Ok(Self { sandbox: Arc::new(Sandbox::new(config, Services::default())), pieces, dir })
+        Ok(Self::with(Sandbox::new(config, Services::default()), pieces, dir))
+    }
+
+    /// A bench with these plugins of a folder on it.
+    pub(super) fn with(sandbox: Sandbox, pieces: Vec<Workpiece>, dir: PathBuf) -> Self {
+        Self { sandbox: Arc::new(sandbox), pieces, dir }
     }
 
     /// The plugins, by id.
@@ -106,6 +102,24 @@ impl Workbench {
 }
 
 impl Workpiece {
+    /// Compiles a plugin of the folder `dir`, which stands before its faults. Blocks.
+    pub(super) fn load(id: &str, text: Text, config: &PluginsConfig, dir: &Path) -> Self {
+        let Text { source, problem } = text;
+        let loaded = match problem {
+            Some(problem) => Err(source.fault(problem)),
+            None => workers::run_blocking(|| Plugin::load(id, source.clone(), config))
+                .unwrap_or_else(|not_run| Err(source.fault(not_run.to_string()))),
+        };
+        let error = loaded.as_ref().err().map(|fault| located(dir, fault));
+        Self { id: id.to_owned(), error, plugin: loaded.ok().map(|it| Arc::new(it.without_secrets())) }
+    }
+
+    /// The same with what the operator chose, but for its secrets.
+    pub(super) fn with_operator(self, choices: &OperatorChoices) -> Self {
+        let chosen = |plugin: &Plugin| Arc::new(plugin.with_operator(choices.clone()).without_secrets());
+        Self { plugin: self.plugin.as_deref().map(chosen), ..self }
+    }
+
     /// The hooks that it defines.
     pub fn hooks(&self) -> &[Hook] {
         self.plugin.as_ref().map_or(&[], |plugin| &plugin.hooks)

@@ -14,6 +14,7 @@ mod export;
 mod messages;
 mod plugin_kv;
 mod plugin_settings;
+mod plugin_states;
 mod pool;
 mod sign_ins;
 mod text;

@@ -148,6 +148,7 @@ fn unauthorized(request: &Request<'_>) -> Either<Redirect, HxRedirect> {
 #[catch(default)]
 fn any(status: Status, _request: &Request<'_>) -> Answer {
     let sentence = match status.code {
+        403 => "This is for the administrators of this server only.",
         404 => NOT_FOUND,
         413 => "That is more than the server takes at once.",
         503 => "The server cannot answer now. Try again in a moment.",

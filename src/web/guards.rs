@@ -49,7 +49,7 @@ impl<'r> FromRequest<'r> for SignedIn {
     }
 }
 
-/// The administrator, signed in. Anybody else who is signed in gets a 403.
+/// A person who is signed in and looks after the server. Anybody else who is signed in gets 403.
 #[derive(Debug)]
 pub struct Administrator(User);
 

@@ -16,10 +16,14 @@ mod messages;
 mod next_path;
 mod operations;
 mod pages;
+mod plugin_form_view;
+mod plugin_rows;
 mod plugin_settings;
 mod plugin_switches;
 mod plugin_views;
+mod plugins;
 mod refusal;
+mod rehearsal_view;
 mod sign_in;
 mod sse;
 mod traces;
@@ -48,7 +52,7 @@ pub fn stage() -> AdHoc {
 pub fn routes() -> Vec<Route> {
     let chat = [conversations::routes(), messages::routes(), traces::routes()].concat();
     let account = [account::routes(), export::routes()].concat();
-    let plugins = [plugin_settings::routes(), plugin_switches::routes()].concat();
+    let plugins = [plugins::routes(), plugin_settings::routes(), plugin_switches::routes()].concat();
     [sign_in::routes(), account, chat, plugins, operations::routes()].concat()
 }
 

@@ -25,7 +25,7 @@ impl NextPath {
         let path = uri.path();
         match path.segments().collect::<Vec<_>>()[..] {
             // The only pages besides `/`: everything else below them is a part of one.
-            ["c", _] | ["c", _, "plugins"] | ["account"] | ["admin", "plugins", _, "settings"] => {
+            ["c", _] | ["c", _, "plugins"] | ["account"] | ["admin", "plugins"] | ["admin", "plugins", _] => {
                 Self(path.to_string())
             }
             _ => Self::default(),
@@ -70,11 +70,13 @@ mod tests {
             "/login?next=/",
             "/c/1/messages/2/events",
             "/account/keys",
+            "/admin/plugins/clock/try",
         ] {
             assert_eq!(NextPath::parse(foreign), NextPath::default(), "{foreign} passed");
         }
         assert_eq!(NextPath::parse("/c/1?x=2").to_string(), "/c/1");
         assert_eq!(NextPath::parse("/account").to_string(), "/account");
+        assert_eq!(NextPath::parse("/admin/plugins/clock").to_string(), "/admin/plugins/clock");
     }
 
     #[test]

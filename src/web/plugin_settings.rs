@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 
 use rocket::form::{Form, FromForm};
 use rocket::http::Status;
-use rocket::{State, get, post, routes};
+use rocket::{State, post, routes};
 use rocket_dyn_templates::{Template, context};
 
 use super::error::WebError;
 use super::guards::{Administrator, Htmx, SignedIn};
-use super::plugin_views::PluginFormView;
+use super::plugin_form_view::PluginFormView;
+use super::plugin_views::{Done, PluginView};
 use super::refusal::{Page, Refusal};
-use super::views::{AccountView, Said, UserView};
+use super::views::{AccountView, Said};
 use crate::accounts::Accounts;
 use crate::chat::{Chat, ChatError, Filled};
 use crate::plugins::FieldErrors;
 use crate::store::StoreError;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![operator_form, fill_operator_form, fill_person_form]
+    routes![fill_operator_form, fill_person_form]
 }
 
 /// A form as it was filled in. Of a field that is sent twice the last counts: the first is what an empty tick means.
@@ -38,12 +39,6 @@ impl From<Form<SettingsForm>> for Filled {
     }
 }
 
-#[get("/admin/plugins/<plugin>/settings")]
-async fn operator_form(user: Administrator, plugin: &str, chat: &State<Chat>) -> Result<Template, WebError> {
-    let form = PluginFormView::of_operator(chat, plugin).await?;
-    Ok(Template::render("plugin_settings", context! { user: UserView::new(&user), form }))
-}
-
 /// Keeps what the administrator filled in; every reply that begins from now on has it.
 #[post("/admin/plugins/<plugin>/settings", data = "<form>")]
 async fn fill_operator_form(
@@ -59,7 +54,10 @@ async fn fill_operator_form(
     let (form, refusal) = answered(form, &filled, outcome);
     let template = match htmx.fragment {
         true => Template::render("partials/plugin_settings", context! { form }),
-        false => Template::render("plugin_settings", context! { user: UserView::new(&user), form }),
+        false => {
+            let done = Done { form: Some(form), ..Done::default() };
+            Template::render("plugin", PluginView::load(chat, &user, plugin, done).await?)
+        }
     };
     Ok(Page { template, refusal })
 }

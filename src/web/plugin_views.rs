@@ -1,178 +1,164 @@
-//! What templates receive of plugins' settings.
-
-use std::collections::BTreeMap;
+//! What a plugin's own page receives.
 
 use serde::Serialize;
 
-use crate::chat::{Chat, ChatError, Filled};
+use super::plugin_form_view::PluginFormView;
+use super::plugin_rows::{RowView, StatsView};
+use super::rehearsal_view::StepView;
+use super::views::UserView;
+use crate::chat::{Chat, ChatError, Script};
 use crate::domain::User;
-use crate::plugins::{Field, FieldErrors, Origin, PluginForm};
+use crate::plugins::{PluginDetail, PluginFile, PluginState, Rehearsed, Tested};
 
-/// The form of one plugin, for the administrator or for a person.
-#[derive(Clone, Serialize)]
-pub struct PluginFormView {
-    /// The plugin's id.
-    pub plugin: String,
+/// Most lines of source that one page shows.
+const MAX_LINES: usize = 10_000;
+
+/// A plugin's own page, and every part of it.
+#[derive(Serialize)]
+pub struct PluginView {
+    user: UserView,
+    plugin: RowView,
+    enabled: bool,
+    resting: bool,
+    last_failure: Option<String>,
+    /// A line of the source is marked.
+    marked: bool,
+    hooks: Vec<HookView>,
+    files: Vec<FileView>,
+    /// Its settings, as far as it ever loaded.
+    form: Option<PluginFormView>,
+    tests: TestsView,
+    rehearsal: RehearsalView,
+}
+
+/// What was just done on the page.
+#[derive(Default)]
+pub struct Done {
+    /// The form of its settings, as it was filled in.
+    pub form: Option<PluginFormView>,
+    /// How the tests ended; the error says why there are none.
+    pub tested: Option<Result<Vec<Tested>, String>>,
+    /// What was tried.
+    pub script: Option<Script>,
+    /// What came of it.
+    pub rehearsed: Option<Rehearsed>,
+    /// Why nothing came of it.
+    pub refusal: Option<String>,
+}
+
+#[derive(Serialize)]
+struct HookView {
+    name: &'static str,
+    stats: StatsView,
+}
+
+#[derive(Serialize)]
+struct FileView {
     name: String,
-    description: String,
-    /// Where it is sent.
-    action: String,
-    fields: Vec<FieldView>,
-    switch: Option<SwitchView>,
-    /// Whether it stands among those of other plugins.
-    heading: bool,
-    /// Nobody may turn it off.
-    closed: bool,
-    /// What was just done.
-    done: Option<String>,
-    /// Whether something in it must be mended.
+    lines: Vec<LineView>,
+    left_out: usize,
+}
+
+#[derive(Serialize)]
+struct LineView {
+    number: usize,
+    text: String,
     wrong: bool,
 }
 
-/// A tick beside the settings.
-#[derive(Clone, Serialize)]
-struct SwitchView {
-    label: &'static str,
-    on: bool,
-}
-
-/// One field.
-#[derive(Clone, Serialize)]
-struct FieldView {
-    name: String,
-    label: String,
-    kind: &'static str,
-    /// What stands in it: what was typed, else what holds. Of a secret only whether it is set.
-    text: String,
-    /// Whether it needs more than one line.
-    lines: bool,
-    choices: Vec<String>,
-    min: Option<f64>,
-    max: Option<f64>,
-    /// Where the value comes from.
-    origin: &'static str,
-    /// Whether this form set it, so that it can be taken back.
-    set: bool,
-    /// What holds then, in words.
-    below: String,
-    misfit: Option<String>,
+#[derive(Serialize)]
+struct TestsView {
+    names: Vec<String>,
+    ran: bool,
     error: Option<String>,
+    passed: usize,
+    results: Vec<TestView>,
 }
 
-impl PluginFormView {
-    /// The administrator's form of a plugin.
-    pub async fn of_operator(chat: &Chat, plugin: &str) -> Result<Self, ChatError> {
-        let form = chat.operator_form(plugin).await?;
-        let label = "People may turn this plugin off";
-        let switch = (!form.closed).then_some(SwitchView { label, on: form.optional });
-        Ok(Self::new(form, format!("/admin/plugins/{plugin}/settings"), switch, false))
-    }
-
-    /// A person's forms.
-    pub async fn of_person(chat: &Chat, user: &User) -> Result<Vec<Self>, ChatError> {
-        let view = |(form, on): (PluginForm, bool)| {
-            let switch = form.optional.then_some(SwitchView { label: "Use this plugin", on });
-            let action = format!("/account/plugins/{}", form.plugin);
-            Self::new(form, action, switch, true)
-        };
-        Ok(chat.person_forms(user).await?.into_iter().map(view).collect())
-    }
-
-    fn new(form: PluginForm, action: String, switch: Option<SwitchView>, heading: bool) -> Self {
-        Self {
-            fields: form.fields.into_iter().map(FieldView::from).collect(),
-            plugin: form.plugin,
-            name: form.name,
-            description: form.description,
-            action,
-            switch,
-            heading,
-            closed: form.closed,
-            done: None,
-            wrong: false,
-        }
-    }
-
-    /// The form after it was kept: what was set anew stands in it.
-    pub fn kept(mut self, filled: &Filled) -> Self {
-        if let Some(reset) = &filled.reset {
-            // The other fields were not looked at.
-            self.type_again(&filled.typed, Some(reset));
-        }
-        let done = match filled.reset {
-            Some(_) => {
-                "That setting is taken back. What else you changed is not saved before you press Save."
-            }
-            None => "Saved. It holds from the next message on.",
-        };
-        Self { done: Some(done.into()), ..self }
-    }
-
-    /// The form as it was filled in, with what is wrong with it.
-    pub fn refused(mut self, filled: &Filled, mut errors: FieldErrors) -> Self {
-        self.type_again(&filled.typed, None);
-        for field in &mut self.fields {
-            field.error = errors.remove(&field.name);
-        }
-        if let (Some(switch), Some(on)) = (&mut self.switch, filled.switch) {
-            switch.on = on;
-        }
-        Self { wrong: true, ..self }
-    }
-
-    /// The element that htmx puts the form into.
-    pub fn part(&self) -> String {
-        format!("#settings-{}", self.plugin)
-    }
-
-    fn type_again(&mut self, typed: &BTreeMap<String, String>, except: Option<&str>) {
-        let fields = self.fields.iter_mut().filter(|field| Some(field.name.as_str()) != except);
-        for field in fields.filter(|field| field.kind != "secret") {
-            if let Some(text) = typed.get(&field.name) {
-                field.text.clone_from(text);
-            }
-        }
-    }
+#[derive(Serialize)]
+struct TestView {
+    name: String,
+    failure: Option<String>,
 }
 
-impl From<Field> for FieldView {
-    fn from(field: Field) -> Self {
-        let below = match (field.kind, field.below.as_str()) {
-            ("secret", "") => "not set".into(),
-            (_, "") => "empty".into(),
-            ("secret", _) => "the one in Rocket.toml".into(),
-            ("bool", "true") => "on".into(),
-            ("bool", _) => "off".into(),
-            ("list", lines) => shortened(&lines.replace('\n', ", ")),
-            (_, text) => shortened(text),
+#[derive(Serialize)]
+struct RehearsalView {
+    system_prompt: String,
+    conversation: String,
+    answer: String,
+    refusal: Option<String>,
+    /// Set when something was tried.
+    steps: Option<Vec<StepView>>,
+    failed: bool,
+}
+
+impl PluginView {
+    /// Reads what the page of one plugin shows.
+    pub async fn load(chat: &Chat, user: &User, id: &str, done: Done) -> Result<Self, ChatError> {
+        let PluginDetail { info, files, tests } = chat.plugin(id).await?;
+        let place = chat.plugins().await.iter().position(|plugin| plugin.id == id).map(|at| at + 1);
+        let script = done.script.unwrap_or_else(|| Script {
+            system_prompt: chat.config().system_prompt.clone(),
+            ..Script::default()
+        });
+        let form = match done.form {
+            // What loaded once has a hook.
+            None if !info.hooks.is_empty() => Some(PluginFormView::of_operator(chat, id).await?),
+            form => form,
         };
-        Self {
-            lines: matches!(field.kind, "text" | "list") || field.text.contains('\n'),
-            set: field.origin == Origin::Form || field.misfit.is_some(),
-            origin: match field.origin {
-                Origin::Default => "Default",
-                Origin::File => "From Rocket.toml",
-                Origin::Form => "Set here",
+        let mut lines_left = MAX_LINES;
+        let marked = files.iter().any(|file| file.wrong_line.is_some());
+        Ok(Self {
+            user: UserView::new(user),
+            plugin: RowView::new(&info, place.filter(|_| info.takes_part())),
+            enabled: info.state != PluginState::Disabled,
+            resting: info.state == PluginState::Resting,
+            last_failure: info.last_failure.clone().filter(|_| info.error.is_none()),
+            marked,
+            hooks: info
+                .stats
+                .iter()
+                .map(|(hook, stats)| HookView { name: hook.name(), stats: (*stats).into() })
+                .collect(),
+            files: files.into_iter().map(|file| FileView::new(file, &mut lines_left)).collect(),
+            form,
+            tests: TestsView::new(tests, done.tested),
+            rehearsal: RehearsalView {
+                system_prompt: script.system_prompt,
+                conversation: script.conversation,
+                answer: script.answer,
+                refusal: done.refusal,
+                failed: done.rehearsed.as_ref().is_some_and(|rehearsed| rehearsed.failed),
+                steps: done.rehearsed.map(|rehearsed| StepView::all(rehearsed, id)),
             },
-            name: field.name,
-            label: field.label,
-            kind: field.kind,
-            text: field.text,
-            choices: field.choices,
-            min: field.min,
-            max: field.max,
-            below,
-            misfit: field.misfit,
-            error: None,
-        }
+        })
     }
 }
 
-/// The beginning of a text, on one line.
-fn shortened(text: &str) -> String {
-    let line = text.replace('\n', " ");
-    match line.char_indices().nth(40) {
-        Some((at, _)) => format!("“{}…”", &line[..at]),
-        None => format!("“{line}”"),
+impl FileView {
+    fn new(file: PluginFile, lines_left: &mut usize) -> Self {
+        let count = file.text.lines().count();
+        let shown = count.min(*lines_left);
+        *lines_left -= shown;
+        let line = |(at, text): (usize, &str)| {
+            let number = at + 1;
+            LineView { number, text: text.to_owned(), wrong: file.wrong_line == Some(number) }
+        };
+        let lines = file.text.lines().take(shown).enumerate().map(line).collect();
+        Self { name: file.name, lines, left_out: count - shown }
+    }
+}
+
+impl TestsView {
+    fn new(names: Vec<String>, tested: Option<Result<Vec<Tested>, String>>) -> Self {
+        let ran = tested.is_some();
+        let (results, error) = match tested {
+            None => (Vec::new(), None),
+            Some(Ok(results)) => (results, None),
+            Some(Err(error)) => (Vec::new(), Some(error)),
+        };
+        let passed = results.iter().filter(|test| test.failure.is_none()).count();
+        let test = |test: Tested| TestView { name: test.name, failure: test.failure };
+        Self { names, ran, error, passed, results: results.into_iter().map(test).collect() }
     }
 }

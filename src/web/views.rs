@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::error::WebError;
-use super::plugin_views::PluginFormView;
+use super::plugin_form_view::PluginFormView;
 use crate::accounts::Accounts;
 use crate::chat::{Chat, ChatError};
 use crate::domain::{

@@ -6,6 +6,7 @@
 mod support;
 
 mod accounts;
+mod admin_plugins;
 mod configuration;
 mod crashes;
 mod draft;

@@ -43,7 +43,7 @@ async fn nobody_turns_off_what_the_operator_does_not_let_them() {
 
     assert_eq!(hi(&bob, &conversation).await, "HI!");
     assert!(!page.contains("/plugins\""), "no way to switches that are not there");
-    let form = ada.page("/admin/plugins/guard/settings").await;
+    let form = ada.page("/admin/plugins/guard").await;
     assert!(
         form.contains("People cannot turn this plugin off") && !form.contains("name=\"switch\""),
         "{form}"

@@ -9,6 +9,7 @@ mod account;
 mod chat;
 mod looks;
 mod plugin_settings;
+mod plugins;
 mod text;
 mod title;
 mod trace;

@@ -47,7 +47,7 @@ async fn fill(window: &Window, selector: &str, text: &str) {
 async fn the_administrator_fills_in_the_form_of_a_plugin_and_takes_a_setting_back() {
     let seat = seat().await;
     let window = &seat.window;
-    window.goto(&format!("{}/admin/plugins/style/settings", seat.app.url)).await;
+    window.goto(&format!("{}/admin/plugins/style", seat.app.url)).await;
     window.until("window.htmx").await;
     inspect(&seat, "plugin-settings").await;
 
@@ -81,7 +81,7 @@ async fn the_administrator_fills_in_the_form_of_a_plugin_and_takes_a_setting_bac
 async fn a_person_sets_their_own_and_turns_a_plugin_off_for_one_conversation() {
     let seat = seat().await;
     let window = &seat.window;
-    window.goto(&format!("{}/admin/plugins/style/settings", seat.app.url)).await;
+    window.goto(&format!("{}/admin/plugins/style", seat.app.url)).await;
     window.until("window.htmx").await;
     window.click(".tick [name=switch][type=checkbox]").await;
     window.click(".plugin-form .save").await;

@@ -3,6 +3,7 @@
 mod breaker;
 mod chain;
 mod commands;
+mod console;
 mod draft;
 mod fuzz;
 mod host;

@@ -116,7 +116,7 @@ async fn an_edit_gives_a_resting_plugin_one_more_try() {
 }
 
 #[tokio::test]
-async fn disabled_plugins_examples_and_other_files_are_not_loaded() {
+async fn disabled_plugins_examples_and_other_files_are_not_called() {
     let mut folder = Folder::new()
         .with("off.rhai", &saying("off"))
         .with("examples/demo.rhai", &saying("demo"))

@@ -1,0 +1,198 @@
+//! What the list of plugins receives: a row for each, with its state in words and its calls in numbers.
+
+use std::time::Duration;
+
+use rocket::http::RawStr;
+use serde::Serialize;
+
+use super::views::UserView;
+use crate::domain::User;
+use crate::plugins::{CallStats, PluginInfo, PluginState};
+
+/// The list.
+#[derive(Serialize)]
+pub struct PluginsView {
+    user: UserView,
+    plugins: Vec<RowView>,
+    troubled: usize,
+}
+
+impl PluginsView {
+    /// Of all plugins, those that messages meet first, in their order.
+    pub fn new(user: &User, plugins: Vec<PluginInfo>) -> Self {
+        let troubled = plugins.iter().filter(|plugin| is_troubled(plugin)).count();
+        let mut place = 0;
+        let rows = plugins.into_iter().map(|plugin| {
+            place += usize::from(plugin.takes_part());
+            RowView::new(&plugin, plugin.takes_part().then_some(place))
+        });
+        Self { plugins: rows.collect(), troubled, user: UserView::new(user) }
+    }
+}
+
+/// What the list shows of a plugin, and its page at the top.
+#[derive(Serialize)]
+pub struct RowView {
+    id: String,
+    /// The address of its page.
+    path: String,
+    name: String,
+    version: String,
+    description: String,
+    hooks: Vec<&'static str>,
+    priority: i64,
+    /// Its place in the order in which messages meet the plugins, if they meet it.
+    place: Option<usize>,
+    refuses: bool,
+    /// A word and a colour of its own.
+    state: &'static str,
+    colour: &'static str,
+    /// Its files do not load, and the version before works on.
+    outdated: bool,
+    /// What the state means.
+    sentence: String,
+    error: Option<String>,
+    stats: StatsView,
+}
+
+impl RowView {
+    /// `place` is its place among those that messages meet.
+    pub fn new(plugin: &PluginInfo, place: Option<usize>) -> Self {
+        let (state, colour) = in_words(plugin.state);
+        let calls = plugin.stats.iter().fold(CallStats::default(), |sum, (_, stats)| sum.and(*stats));
+        let works = matches!(plugin.state, PluginState::Running | PluginState::OnTrial);
+        let failed = (plugin.state == PluginState::Resting).then(|| plugin.last_failure.clone()).flatten();
+        Self {
+            id: plugin.id.clone(),
+            path: path(&plugin.id),
+            name: plugin.name.clone(),
+            version: plugin.version.clone(),
+            description: plugin.description.clone(),
+            hooks: plugin.hooks.iter().map(|hook| hook.name()).collect(),
+            priority: plugin.priority,
+            place,
+            refuses: plugin.refuses,
+            state,
+            colour,
+            outdated: plugin.error.is_some() && works,
+            sentence: sentence(plugin).to_owned(),
+            error: plugin.error.clone().or(failed),
+            stats: StatsView::from(calls),
+        }
+    }
+}
+
+/// Calls since the server started, times in milliseconds.
+#[derive(Serialize)]
+pub struct StatsView {
+    calls: String,
+    mean: Option<String>,
+    worst: Option<String>,
+    failures: String,
+    failed: bool,
+}
+
+impl From<CallStats> for StatsView {
+    fn from(stats: CallStats) -> Self {
+        Self {
+            calls: grouped(stats.calls),
+            mean: stats.mean().map(millis),
+            worst: (stats.calls > 0).then(|| millis(stats.worst)),
+            failures: grouped(stats.failures),
+            failed: stats.failures > 0,
+        }
+    }
+}
+
+/// Where a plugin's page is; a file that cannot be a plugin may have any name.
+pub fn path(id: &str) -> String {
+    format!("/admin/plugins/{}", RawStr::new(id).percent_encode())
+}
+
+/// The state's word, and the colour that goes with it.
+fn in_words(state: PluginState) -> (&'static str, &'static str) {
+    match state {
+        PluginState::Running => ("running", "good"),
+        PluginState::Disabled => ("disabled", "off"),
+        PluginState::Broken => ("broken", "bad"),
+        PluginState::Resting => ("resting", "bad"),
+        PluginState::OnTrial => ("on trial", "warm"),
+    }
+}
+
+fn is_troubled(plugin: &PluginInfo) -> bool {
+    match plugin.state {
+        PluginState::Disabled => false,
+        PluginState::Broken | PluginState::Resting | PluginState::OnTrial => true,
+        PluginState::Running => plugin.error.is_some(),
+    }
+}
+
+/// What the state means, and what to do about it.
+fn sentence(plugin: &PluginInfo) -> &'static str {
+    match (plugin.state, plugin.error.is_some(), plugin.refuses) {
+        (PluginState::Disabled, ..) => {
+            "It is disabled: messages pass it by. Enabled, it works from the next message on."
+        }
+        (PluginState::Broken, _, false) => {
+            "It never loaded, so it is left out. Mend the file: it is taken over with the next message."
+        }
+        (PluginState::Broken, _, true) => {
+            "It never loaded, and it must not be skipped: every request is refused. Mend the file, or disable it."
+        }
+        (PluginState::Resting, _, false) => {
+            "It failed too often in a row and is skipped. Edit the file and it is tried again, or try it again now."
+        }
+        (PluginState::Resting, _, true) => {
+            "It failed too often in a row, and it must not be skipped: every request is refused. Edit the file and it \
+             is tried again, or try it again now, or disable it."
+        }
+        (PluginState::OnTrial, false, _) => {
+            "It rested, and is called again. One more failure makes it rest again; one success ends the trial."
+        }
+        (PluginState::Running | PluginState::OnTrial, true, _) => {
+            "The file was edited and does not load: the version before the edit goes on working. Mend the file, and it \
+             is taken over with the next message."
+        }
+        (PluginState::Running, false, _) => {
+            "It works. An edit of its file takes effect with the next message."
+        }
+    }
+}
+
+/// Milliseconds in three digits or so.
+fn millis(time: Duration) -> String {
+    match time.as_secs_f64() * 1_000.0 {
+        ms if ms < 0.01 => "< 0.01".to_owned(),
+        ms if ms < 10.0 => format!("{ms:.2}"),
+        ms if ms < 100.0 => format!("{ms:.1}"),
+        ms => format!("{ms:.0}"),
+    }
+}
+
+/// A count with a comma before every three digits.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_readable() {
+        let times =
+            [0, 4_000, 55_000, 12_340_000, 250_400_000].map(|nanos| millis(Duration::from_nanos(nanos)));
+
+        assert_eq!(times, ["< 0.01", "< 0.01", "0.06", "12.3", "250"]);
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+}
