@@ -48,6 +48,8 @@
 //!    wrote down on the way, then the channel is closed.
 //! 5. `GET …/events` shows the channel from `Last-Event-ID` on ([`chat::Follower`]); at `done` the bubble asks for
 //!    itself as it stands in the database.
+//! 6. After the first reply a plugin may name the conversation, while nobody else needs the model; the page asks for the name
+//!    and waits for it.
 //!
 //! # A program's request
 //!

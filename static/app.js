@@ -172,9 +172,11 @@ on("htmx:before:settle", ({ target, detail }) => target.className !== "source" &
 on("input", ({ target }) => {
   if (target.id !== "message") return;
   sessionStorage.setItem(target.form.action, target.value); // drafts survive a visit elsewhere
+  offer(target.value);
 });
 on("keydown", event => {
-  if (event.key === "Enter" && event.target.id === "message") {
+  if (choose(event)) event.preventDefault();
+  else if (event.key === "Enter" && event.target.id === "message") {
     // While an input method composes, Enter chooses a word; Safari tells by keyCode 229 only.
     if (event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
@@ -185,6 +187,45 @@ on("keydown", event => {
     else if ("sidebar" in document.body.dataset) sidebar(false);
   }
 });
+
+// -- The list of commands: what is typed behind a / chooses among them --
+
+const offered = () => [...document.querySelectorAll("#commands > :not([hidden])")];
+
+function offer(typed) {
+  const list = $("#commands");
+  if (!list) return;
+  for (const option of list.children) option.hidden = !option.dataset.command.startsWith(typed);
+  list.hidden = typed[0] !== "/" || !offered().length;
+  point(list.hidden ? null : offered()[0]);
+}
+
+function point(option) {
+  $("#commands > [aria-selected]")?.removeAttribute("aria-selected");
+  option?.setAttribute("aria-selected", true);
+  option?.scrollIntoView({ block: "nearest" });
+  $("#message").setAttribute("aria-activedescendant", option?.id ?? "");
+}
+
+// Whether a key belongs to the list.
+function choose({ key, target, shiftKey, isComposing }) {
+  const option = target.id === "message" && $("#commands:not([hidden]) > [aria-selected]");
+  if (!option || isComposing || shiftKey) return false;
+  const all = offered();
+  const step = { ArrowDown: 1, ArrowUp: -1 }[key];
+  if (step) point(all.at((all.indexOf(option) + step) % all.length));
+  else if (key === "Tab" || (key === "Enter" && option.dataset.command !== target.value)) take(option);
+  else if (key === "Escape") offer("");
+  else return false;
+  return true;
+}
+
+function take(option) {
+  const box = $("#message");
+  box.value = `${option.dataset.command} `;
+  box.focus();
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+}
 
 const isStream = element => element?.hasAttribute?.("hx-sse:connect");
 
@@ -201,6 +242,7 @@ on("htmx:before:request", event => {
 on("htmx:after:request", ({ detail: { ctx } }) => {
   if (ctx.sourceElement !== composer || !ctx.response.raw.ok || ctx.hx.redirect) return;
   $("#message").value = "";
+  offer("");
   sessionStorage.removeItem(composer.action);
   alertWith();
   following = true;
@@ -213,7 +255,7 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
 
 function failed({ sourceElement, response }) {
   if (isStream(sourceElement)) retryStream(sourceElement, response?.status);
-  else if (!sourceElement.matches("#model, #messages")) alertWith($("#unreachable").content.cloneNode(true));
+  else if (!sourceElement.matches("#model, #messages, [hidden]")) alertWith($("#unreachable").content.cloneNode(true));
 }
 
 on("htmx:response:error", ({ detail: { ctx } }) => {
@@ -276,6 +318,8 @@ function paintWaiting() {
 // -- Buttons --
 
 on("click", ({ target }) => {
+  const option = target.closest?.("#commands > *");
+  if (option) return take(option);
   const button = target.closest?.("button");
   if (!button) return;
   const { copy, sidebar: side, rename: title, dismiss } = button.dataset;

@@ -125,7 +125,7 @@ async fn measure() -> Outcome<()> {
     echo.shutdown();
     if let Some(model) = model {
         let llama = start(LlmConfig { model, n_ctx: 512, ..LlmConfig::default() }).await?;
-        streams("real model", &llama, &plugins, Story { tokens: 128 }).await?;
+        streams("real model", &llama, &plugins, Story { tokens: 64 }).await?;
         llama.shutdown();
     }
     Ok(())

@@ -1,8 +1,15 @@
-//! The answer that a plugin gave in the model's place.
+//! What plugins answer in the model's place, and the commands that people type for it.
 
-use super::ChatError;
+use super::{Chat, ChatError};
 use crate::domain::Mark;
-use crate::plugins::{Context, Denied, PluginSet, ResponseAction};
+use crate::plugins::{Command, Context, Denied, PluginSet, ResponseAction};
+
+impl Chat {
+    /// The commands of the plugins as they are now.
+    pub async fn commands(&self) -> Vec<Command> {
+        self.plugins.current().await.commands()
+    }
+}
 
 /// Lets the plugins see the answer as they see the model's.
 pub(super) async fn release(

@@ -246,7 +246,10 @@ impl Completion {
         loop {
             let event = match std::mem::take(&mut self.opening) {
                 opening if opening.is_empty() => tokio::select! {
-                    event = generation.next() => event,
+                    event = async {
+                        self.stream.pace().await;
+                        generation.next().await
+                    } => event,
                     () = told_to_stop(&mut self.stopping) => return Err(EngineError::Stopping.into()),
                 },
                 text => Event::Text { text, logprobs: Vec::new() },

@@ -155,7 +155,10 @@ impl ReplyTask {
             let next = async {
                 match begun.take() {
                     Some(text) => Event::Text { text, logprobs: Vec::new() },
-                    None => generation.next().await,
+                    None => {
+                        stream.pace().await;
+                        generation.next().await
+                    }
                 }
             };
             tokio::select! {

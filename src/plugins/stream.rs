@@ -1,6 +1,7 @@
 //! A reply on its way through `on_chunk`, while it is written.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rhai::Dynamic;
 
@@ -14,6 +15,10 @@ use super::value::type_name;
 use super::window::{LetGo, Window};
 use crate::domain::Mark;
 
+/// Least time between two calls of the plugins for one reply that is written faster: a call costs more than a token of a fast
+/// model, and a reader sees no difference.
+const PACE: Duration = Duration::from_millis(20);
+
 /// One reply on its way through `on_chunk` of every plugin that has it.
 pub struct ReplyStream {
     chain: Arc<Chain>,
@@ -23,6 +28,10 @@ pub struct ReplyStream {
     marks: Vec<Mark>,
     /// A plugin refused: nothing passes any more.
     refused: Option<Denied>,
+    /// When the plugins were called last.
+    called: Option<Instant>,
+    /// Until when they are not to be called again.
+    rests: Option<Instant>,
 }
 
 /// A plugin and what it has not let go yet.
@@ -68,7 +77,23 @@ impl ReplyStream {
             Stage { ctx: plugin.tell(&ctx), plugin, window, tally, over: false }
         };
         let stages = plugins.into_iter().map(stage).collect();
-        Self { chain, ctx: Arc::new(ctx), stages, altered: false, marks: Vec::new(), refused: None }
+        Self {
+            chain,
+            ctx: Arc::new(ctx),
+            stages,
+            altered: false,
+            marks: Vec::new(),
+            refused: None,
+            called: None,
+            rests: None,
+        }
+    }
+
+    /// Call it before the next piece is read: where they come fast it waits a moment, and what comes meanwhile is one piece.
+    pub async fn pace(&self) {
+        if let Some(rests) = self.rests {
+            tokio::time::sleep_until(rests.into()).await;
+        }
     }
 
     /// Passes a piece on and returns what may be shown now. Not to be dropped and called again.
@@ -120,8 +145,12 @@ impl ReplyStream {
             return Err(denied.clone());
         }
         if self.stages.iter().all(|stage| stage.over) {
+            self.rests = None;
             return Ok(Released { text: piece, stop: false });
         }
+        let now = Instant::now();
+        let fast = self.called.replace(now).is_some_and(|before| now - before < PACE * 3 / 2);
+        self.rests = fast.then_some(now + PACE);
         let (chain, ctx, stages) = (self.chain.clone(), self.ctx.clone(), std::mem::take(&mut self.stages));
         let work = move || Work::pass(&chain, &ctx, stages, piece, last);
         let done = match self.chain.run_job(Hook::OnChunk, work).await {

@@ -10,6 +10,7 @@ use crate::domain::{
     ApiKey, Conversation, FinishReason, KeyName, Mark, Message, MessageStatus, Role, User, UserRole, in_words,
 };
 use crate::engine::EngineState;
+use crate::plugins::Command;
 use crate::store::Turn;
 
 /// The whole page, and every partial of it.
@@ -32,7 +33,7 @@ impl PageView {
             conversations: sidebar.conversations,
             model: ModelView::new(chat.engine_state()),
             being_named: chat.is_being_named(conversation.id),
-            chat: ChatView::new(chat, conversation, messages),
+            chat: ChatView::load(chat, conversation, messages).await,
         })
     }
 }
@@ -114,11 +115,26 @@ pub struct ChatView {
     /// Whether there are plugins to turn off.
     switches: bool,
     messages: Vec<MessageView>,
+    commands: Vec<CommandView>,
+}
+
+/// What may be typed behind a `/`.
+#[derive(Serialize)]
+pub struct CommandView {
+    name: String,
+    about: String,
+}
+
+impl From<Command> for CommandView {
+    fn from(Command { name, about, .. }: Command) -> Self {
+        Self { name, about }
+    }
 }
 
 impl ChatView {
-    fn new(chat: &Chat, conversation: Conversation, messages: Vec<Message>) -> Self {
+    async fn load(chat: &Chat, conversation: Conversation, messages: Vec<Message>) -> Self {
         Self {
+            commands: chat.commands().await.into_iter().map(CommandView::from).collect(),
             id: conversation.id.to_string(),
             title: conversation.title.to_string(),
             greeting: chat.config().greeting.clone(),

@@ -7,6 +7,7 @@ mod support;
 
 mod account;
 mod chat;
+mod commands;
 mod looks;
 mod plugin_settings;
 mod plugins;
