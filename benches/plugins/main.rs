@@ -168,16 +168,17 @@ async fn whole_replies(plugins: &PluginSet) -> Outcome<()> {
     });
     let segments: Vec<_> = segments.collect();
     for _ in 0..REPLIES {
-        let ctx = context();
-        let asked = plugins.on_message(&ctx, text.clone()).await?;
+        let context = context();
+        let asked = plugins.on_message(&context, text.clone()).await?;
         let draft = Draft { messages: messages.clone(), ..Draft::default() };
-        let (draft, drafted) = plugins.on_prompt(&ctx, draft).await?;
-        let (rendered, seen) = plugins.on_rendered(&ctx, segments.clone()).await?;
-        let response = plugins.on_response(&ctx, text.repeat(4)).await?;
+        let (draft, drafted) = plugins.on_prompt(&context, draft).await?;
+        let (rendered, seen) = plugins.on_rendered(&context, segments.clone()).await?;
+        let response = plugins.on_response(&context, text.repeat(4)).await?;
         let changed = draft.messages[0].content.len() > messages[0].content.len()
             && rendered.len() == segments.len() + HOLDS.len();
         let marks = [asked.marks, drafted, seen, response.marks].concat();
-        if !(changed && marks.is_empty()) {
+        let traced = context.trace.hooks().len() == 4 * HOLDS.len();
+        if !(changed && traced && marks.is_empty()) {
             return Err(format!("the plugins did not do their work: {marks:?}").into());
         }
     }

@@ -42,7 +42,7 @@ use self::turn::ReplyTask;
 use crate::config::{ChatConfig, LimitsConfig};
 use crate::domain::{
     Conversation, ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus,
-    PromptMessage, Role, SamplingParams, Title, Trace, User, UserId, UserText,
+    PromptMessage, Role, SamplingParams, Title, User, UserId, UserText,
 };
 use crate::engine::{Engine, EngineState, Model, Place};
 use crate::plugins::{Context, MessageAction, PluginSet, Plugins, Recorder, RequestSource};
@@ -153,20 +153,6 @@ impl Chat {
         id: MessageId,
     ) -> Result<Message, ChatError> {
         Ok(self.store.find_message(user.id, conversation, id).await?)
-    }
-
-    /// How a reply of the person's came about; none while it runs, and for one of which nothing was kept.
-    pub async fn trace(
-        &self,
-        user: &User,
-        conversation: ConversationId,
-        reply: MessageId,
-    ) -> Result<(Message, Option<Trace>), ChatError> {
-        let message = self.message(user, conversation, reply).await?;
-        if message.role != Role::Assistant {
-            return Err(StoreError::NotFound.into());
-        }
-        Ok((message, self.store.trace(user.id, conversation, reply).await?))
     }
 
     /// Gives a conversation the name that its owner typed.

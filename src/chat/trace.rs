@@ -7,9 +7,30 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::prompt::Request;
-use crate::domain::{ParamTrace, PartOrigin, PromptPart, Reread, SamplingParams, SetBy, Spent, Trace};
+use super::{Chat, ChatError};
+use crate::domain::{
+    ConversationId, Message, MessageId, ParamTrace, PartOrigin, PromptPart, Reread, Role, SamplingParams,
+    SetBy, Spent, Trace, User,
+};
 use crate::engine::{Finished, Model, Origin, Segment};
 use crate::plugins::{AskedBy, Draft, MessageOrigin, Recorder};
+use crate::store::StoreError;
+
+impl Chat {
+    /// How a reply of the person's came about; none while it runs, and for one of which nothing was kept.
+    pub async fn trace(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        reply: MessageId,
+    ) -> Result<(Message, Option<Trace>), ChatError> {
+        let message = self.message(user, conversation, reply).await?;
+        if message.role != Role::Assistant {
+            return Err(StoreError::NotFound.into());
+        }
+        Ok((message, self.store.trace(user.id, conversation, reply).await?))
+    }
+}
 
 /// Tokens by which the place of a segment may be off.
 const SLACK: usize = 2;

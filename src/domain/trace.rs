@@ -289,7 +289,7 @@ mod tests {
             calls: None,
         };
         let prompt = (0..5_000).map(|_| part(&control)).collect();
-        let trace = Trace { hooks: (0..600).map(hook).collect(), prompt, ..Trace::default() };
+        let trace = Trace { hooks: (0..60).map(hook).collect(), prompt, ..Trace::default() };
 
         let bounded = trace.bounded();
 

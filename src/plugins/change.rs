@@ -46,13 +46,8 @@ pub(super) trait Traced: Sized {
 }
 
 impl By<'_> {
-    /// Whether what this plugin put in must not be kept. `sealed`: it was given what a sensitive one put in.
-    pub(super) fn withholds(&self, sealed: bool) -> bool {
-        !self.keeps || sealed
-    }
-
-    fn asked(&self, withheld: bool) -> AskedBy {
-        AskedBy { plugin: self.plugin.to_owned(), withheld }
+    fn asked(&self) -> AskedBy {
+        AskedBy { plugin: self.plugin.to_owned(), withheld: !self.keeps }
     }
 }
 
@@ -124,11 +119,10 @@ impl Traced for Vec<RenderedSegment> {
         let (old, new) = (&before[head..], &after[head..]);
         let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
         let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
-        let withheld = by.withholds(record.sealed_prompt);
         for segment in new.iter().filter(|segment| segment.origin == SegmentOrigin::Plugin) {
             // The last of the same text counts; one that was there before is its maker's.
             if !old.contains(segment) {
-                record.rendered.push((segment.text.clone(), by.asked(withheld)));
+                record.rendered.push((segment.text.clone(), by.asked()));
             }
         }
         let text = |segments: &[RenderedSegment]| {
@@ -221,7 +215,7 @@ fn messages(
                 None => format!("new message ({})", message.role.as_str()),
             };
             changes.extend(of_text(part, was, &message.content, keeps));
-            origin.withheld |= !keeps || record.sealed_prompt;
+            origin.withheld |= !keeps;
             if !origin.plugins.iter().any(|plugin| plugin == by.plugin) {
                 origin.plugins.push(by.plugin.to_owned());
             }

@@ -220,7 +220,7 @@ mod tests {
         );
         assert_eq!(
             sentence(serde_json::json!({"sensitive": 1})),
-            "PLUGIN.sensitive must be true or false, not i64"
+            "PLUGIN.sensitive must be true or false, not int"
         );
         assert_eq!(
             sentence(serde_json::json!({"capabilities": ["net"]})),

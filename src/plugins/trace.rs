@@ -19,6 +19,8 @@ use crate::domain::{Calls, Change, HookOutcome, HookTrace, PartOrigin, PromptMes
 const MAX_HOOKS: usize = 500;
 /// Most changes of one of them that are listed.
 const MAX_CHANGES: usize = 20;
+/// … of all of them together …
+const MAX_ALL_CHANGES: usize = 200;
 /// … and of one that is called for every piece of a reply.
 const MAX_CHANGED_PIECES: usize = 8;
 /// Longest version that is kept, in characters.
@@ -55,10 +57,14 @@ pub(super) struct Record {
     /// Not only who set which parameter.
     whole: bool,
     hooks: Vec<HookTrace>,
-    /// A sensitive plugin changed the message.
+    /// Changes in them.
+    listed: usize,
+    /// A sensitive plugin changed the message. From then on what others change of it may hold what that one put in.
     sealed_message: bool,
-    /// … or the prompt. From then on what others change may hold what it put in.
-    pub(super) sealed_prompt: bool,
+    /// … or the prompt.
+    sealed_prompt: bool,
+    /// So many of the hooks may hold what a sensitive plugin took away after them.
+    sealed_before: usize,
     /// One for each message of the draft, once a plugin changed it.
     pub(super) messages: Option<Vec<MessageOrigin>>,
     /// Text that plugins put into the rendered prompt.
@@ -80,19 +86,9 @@ impl Recorder {
     /// What the hooks did, in the order in which they were called. It is given once.
     pub fn hooks(&self) -> Vec<HookTrace> {
         let Some(mut record) = self.record() else { return Vec::new() };
-        let (message, prompt) = (record.sealed_message, record.sealed_prompt);
         let mut hooks = std::mem::take(&mut record.hooks);
-        for hook in &mut hooks {
-            // What it took away may stand in the changes before it, and what it put in, in those behind.
-            let sealed = match hook.hook.as_str() {
-                "on_prompt" | "on_rendered" => prompt,
-                "on_chunk" | "on_response" => false,
-                _ => message || prompt,
-            };
-            if sealed {
-                hook.changes.iter_mut().for_each(|change| change.diff = None);
-            }
-        }
+        let sealed = hooks.iter_mut().take(record.sealed_before);
+        sealed.flat_map(|hook| &mut hook.changes).for_each(|change| change.diff = None);
         hooks
     }
 
@@ -133,15 +129,15 @@ impl Recorder {
         let (text, keeps) = match function {
             "on_title" => return,
             "on_response" => ("reply", !seals_reply),
-            _ => ("message", !plugin.is_sensitive()),
+            "on_prompt" | "on_rendered" => ("", !plugin.is_sensitive() && !record.sealed_prompt),
+            _ => ("message", !plugin.is_sensitive() && !record.sealed_message),
         };
         let by = By { plugin: &plugin.id, text, keeps, seals_reply };
         let mut changes = Vec::new();
         if let Ok(Step::Changed(after)) = result {
             let asked = T::asked(before, after);
             for key in asked.iter().map(|(key, ..)| key.clone()) {
-                let withheld = by.withholds(record.sealed_prompt);
-                record.asked.insert(key, AskedBy { plugin: plugin.id.clone(), withheld });
+                record.asked.insert(key, AskedBy { plugin: plugin.id.clone(), withheld: !keeps });
             }
             if record.whole {
                 changes = T::changes(before, after, asked, &by, record);
@@ -165,6 +161,9 @@ impl Recorder {
                 "on_response" => {}
                 _ => record.sealed_message = true,
             }
+            if changes.iter().any(|change| change.removed > 0) {
+                record.sealed_before = record.hooks.len();
+            }
         }
         let mut trace = blank(plugin, function);
         if outcome != HookOutcome::Resting {
@@ -184,7 +183,10 @@ impl Recorder {
 }
 
 impl Record {
-    fn push(&mut self, trace: HookTrace) {
+    fn push(&mut self, mut trace: HookTrace) {
+        let room = MAX_ALL_CHANGES.saturating_sub(self.listed).min(trace.changes.len());
+        trace.more_changes += trace.changes.drain(room..).count();
+        self.listed += room;
         if self.hooks.len() < MAX_HOOKS {
             self.hooks.push(trace);
         }

@@ -68,7 +68,7 @@ async fn what_is_above_the_operators_limits_is_lowered_and_said() {
     let ada = app.person("ada").await;
     let program = Program::new(&app, "ada");
     let conversation = ada.new_conversation().await;
-    let told = "max_tokens was 5000, above the operator's limit: 3 was used.";
+    let told = "The plugin plan set max_tokens to 5000, above the operator's limit: 3 was used.";
 
     let reply = ada.send(&conversation, "one two three four").await;
     let read = ada.read(&reply).await;
@@ -77,7 +77,7 @@ async fn what_is_above_the_operators_limits_is_lowered_and_said() {
     assert_eq!((read.as_str(), content(&whole)), ("one two three", "one two three"));
     assert_eq!(whole["marks"], json!([{ "source": "fireside", "text": told }]));
     assert_eq!(whole["choices"][0]["finish_reason"], Value::from("length"));
-    assert!(ada.bubble(&reply).await.contains("max_tokens was 5000"));
+    assert!(ada.bubble(&reply).await.contains("The plugin plan set max_tokens to 5000"));
 }
 
 #[tokio::test]

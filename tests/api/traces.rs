@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{ECHO, Home, Person, Reply, TestApp, unescape};
+use crate::support::{ECHO, Home, Person, Reply, TestApp, real_model, unescape};
 
 /// The page of a reply, as a person reads it: without its tags.
 async fn told(person: &Person, reply: &Reply) -> String {
@@ -47,7 +47,7 @@ async fn what_every_hook_changed_is_told() {
             draft
         }
         fn on_rendered(ctx, segments) { segments.insert(0, #{ origin: "plugin", text: "Preface. " }); segments }
-        fn on_chunk(ctx, text) { if text == "Sing" { "Song" } }
+        fn on_chunk(ctx, text) { text.replace("Sing", "Song"); text }
         fn on_response(ctx, text) { text + "!" }"#,
     );
     home.write("plugins/broken.rhai", "fn on_response(ctx, text) {\n  text.nothing()\n}");
@@ -65,8 +65,8 @@ async fn what_every_hook_changed_is_told() {
         "− Sing of tulips + Sing of tulips, please",
         "system message 10 characters came at 8 − Be kind. + Be kind. Be brief.",
         "rendered prompt 9 characters came at 0 + Preface.",
-        "4 pieces, 1 of them changed",
-        "− Sing + Song",
+        "1 of them changed, the longest took",
+        "reply 1 character became 1 at 1 − Sing",
         "− Song of tulips, please + Song of tulips, please!",
         "broken.rhai:2:8: Function not found: nothing",
         "Plugin all Preface.",
@@ -247,4 +247,41 @@ async fn a_huge_prompt_is_kept_within_a_bound() {
     let told = told(&ada, &reply).await;
     assert!(told.contains("long parts were cut"), "{} bytes", told.len());
     assert!(told.len() < 300_000 && told.len() > 150_000, "{} bytes", told.len());
+}
+
+/// The traces of two replies in a row by the real model, under a plugin.
+async fn two_replies(script: &str) -> [String; 2] {
+    let model = real_model().canonicalize().unwrap();
+    let home = Home::new(&format!(
+        "[default.llm]\nmodel = {model:?}\nn_ctx = 2048\n[default.generation]\ntemperature = 0.0\nmax_tokens = 12\n\
+         [default.chat]\nsystem_prompt = \"You are a friendly gardener who answers in short sentences.\"\n"
+    ));
+    home.write("plugins/count.rhai", script);
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let mut traces = Vec::new();
+    for question in ["When do I plant tulips in the garden?", "And roses?"] {
+        let reply = ada.send(&conversation, question).await;
+        ada.read(&reply).await;
+        traces.push(told(&ada, &reply).await);
+    }
+    traces.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_plugin_that_spoils_what_was_in_memory_is_named_with_what_it_cost() {
+    let early = "fn on_prompt(ctx, draft) { draft.messages[0].content += ` ${draft.messages.len()} messages.`; draft }";
+    let late = "fn on_prompt(ctx, draft) { draft.messages[-1].content += ` ${draft.messages.len()} messages.`; draft }";
+
+    let [first, second] = two_replies(early).await;
+    let [_, other] = two_replies(late).await;
+
+    let blamed = "The plugin count changed text that stands before earlier messages, so ";
+    assert!(!first.contains(blamed), "nothing was earlier: {first}");
+    let (_, cost) = second.split_once(blamed).unwrap_or_else(|| panic!("{second}"));
+    let tokens: u32 = cost.split(' ').next().unwrap().parse().unwrap();
+    // The end of the system prompt, the first message and what answered it.
+    assert!((20..60).contains(&tokens), "{tokens}: {second}");
+    assert!(!other.contains(blamed), "{other}");
 }

@@ -56,7 +56,15 @@ async fn a_reply_explains_itself_at_each_size_in_light_and_dark() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("Not for everybody"), "{text}");
+    assert_eq!(window.eval::<String>("document.querySelector('.diff .came').textContent").await, "+please");
     inspect(&seat, "trace").await;
+    for (width, height) in [(1280, 2_800), (390, 4_600)] {
+        for dark in [false, true] {
+            window.resize(width, height, dark).await;
+            window.picture(&format!("trace-whole-{width}-{dark}")).await;
+        }
+    }
+    window.resize(1280, 800, false).await;
 
     window.click(".back").await;
     window.until("location.pathname.startsWith('/c/') && !location.pathname.endsWith('/trace')").await;

@@ -248,7 +248,7 @@ async fn of_a_reply_that_is_held_there_are_places_and_lengths_only() {
     assert_eq!(hooks.len(), 3);
     assert!(hooks.iter().flat_map(|hook| &hook.changes).all(|change| change.diff.is_none()), "{hooks:?}");
     let hold = hooks.iter().find(|hook| hook.plugin == "hold").unwrap();
-    assert_eq!(hold.changes, [change("reply", 0, 6, 7, None)]);
+    assert_eq!(hold.changes, [change("reply", 0, 5, 6, None)]);
 }
 
 #[tokio::test]
