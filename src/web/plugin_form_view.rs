@@ -57,6 +57,8 @@ struct FieldView {
     below: String,
     misfit: Option<String>,
     error: Option<String>,
+    /// Whether the person goes on here: at the first thing to mend.
+    focus: bool,
 }
 
 impl PluginFormView {
@@ -114,6 +116,9 @@ impl PluginFormView {
         for field in &mut self.fields {
             field.error = errors.remove(&field.name);
         }
+        if let Some(first) = self.fields.iter_mut().find(|field| field.error.is_some()) {
+            first.focus = true;
+        }
         if let (Some(switch), Some(on)) = (&mut self.switch, filled.switch) {
             switch.on = on;
         }
@@ -164,6 +169,7 @@ impl From<Field> for FieldView {
             below,
             misfit: field.misfit,
             error: None,
+            focus: false,
         }
     }
 }
