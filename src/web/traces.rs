@@ -163,8 +163,10 @@ impl From<HookTrace> for HookView {
         let mut cost = format!("{}, {} operations", duration(hook.micros), grouped(hook.operations));
         if let Some(calls) = hook.calls {
             let (count, changed) = (grouped(calls.count), grouped(calls.changed));
-            let worst = duration(calls.worst_micros);
-            cost.push_str(&format!("; {count} pieces, {changed} of them changed, the longest took {worst}"));
+            let (worst, s) = (duration(calls.worst_micros), if calls.count == 1 { "" } else { "s" });
+            cost.push_str(&format!(
+                "; {count} piece{s}, {changed} of them changed, the longest took {worst}"
+            ));
         }
         let (kind, outcome) = match &hook.outcome {
             HookOutcome::Unchanged => ("unchanged", "changed nothing"),
