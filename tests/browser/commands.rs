@@ -13,7 +13,7 @@ const OPEN: &str = "[...document.querySelectorAll('#commands:not([hidden]) > :no
 const CHOSEN: &str = "document.querySelector('#commands > [aria-selected=true]')?.id";
 
 #[tokio::test]
-async fn a_slash_lists_the_commands_and_keys_or_a_touch_choose_one() {
+async fn a_slash_lists_the_commands_of_shipped_plugins_and_keys_or_a_touch_choose_one() {
     let home = Home::new(ECHO);
     home.add_plugin("examples/memory");
     home.add_plugin("examples/translate");
