@@ -73,7 +73,6 @@ async fn the_model_names_a_conversation_as_shipped_and_an_open_page_learns_it() 
 async fn a_poor_title_leaves_the_first_words_and_a_chosen_name_stays() {
     let app = TestApp::start_in(with_titles()).await;
     let ada = app.person("ada").await;
-    let (poor, chosen) = (ada.new_conversation().await, ada.new_conversation().await);
     let title = async |conversation: &str| {
         let named = ada.page(&format!("/c/{conversation}/name")).await;
         assert!(named.contains(&format!("#open-{conversation}")), "{named}");
@@ -81,7 +80,9 @@ async fn a_poor_title_leaves_the_first_words_and_a_chosen_name_stays() {
     };
 
     let long = "one two three four five six seven eight nine";
+    let poor = ada.new_conversation().await;
     ada.ask(&poor, long).await;
+    let chosen = ada.new_conversation().await;
     let name = [("title", "My own name")];
     ada.htmx(Method::PUT, &format!("/c/{chosen}")).form(&name).send().await.unwrap();
     ada.ask(&chosen, "hello").await;
