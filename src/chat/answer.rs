@@ -1,13 +1,18 @@
 //! What plugins answer in the model's place, and the commands that people type for it.
 
 use super::{Chat, ChatError};
-use crate::domain::Mark;
+use crate::domain::{ConversationId, Mark, User};
 use crate::plugins::{Command, Context, Denied, PluginSet, ResponseAction};
 
 impl Chat {
-    /// The commands of the plugins as they are now.
-    pub async fn commands(&self) -> Vec<Command> {
-        self.plugins.current().await.commands()
+    /// The commands that a person may type in a conversation, as far as the last look at the plugins' folder knows.
+    pub async fn commands(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+    ) -> Result<Vec<Command>, ChatError> {
+        let choices = self.store.person_choices(user.id, Some(conversation)).await?;
+        Ok(self.plugins.last_seen().for_person(&choices).commands())
     }
 }
 

@@ -118,6 +118,7 @@ impl Story {
     ) {
         self.trace.model.clone_from(&model.name);
         self.trace.attempts += 1;
+        (self.trace.spent, self.trace.seed) = (None, None);
         self.trace.left_out = left_out;
         self.trace.prompt = segments.iter().map(|segment| self.part(recorder, segment)).collect();
         self.sent = Some(Sent { model: Arc::clone(model), segments: segments.to_vec() });
@@ -139,8 +140,10 @@ impl Story {
 
     /// The trace, within its bound.
     pub(super) async fn end(mut self, recorder: &Recorder) -> Trace {
-        self.trace.hooks = recorder.hooks();
+        let recorder = recorder.clone();
         let bounded = move || {
+            // A hook that still runs may be writing to it.
+            self.trace.hooks = recorder.hooks();
             self.trace.reread = self.reread();
             self.trace.bounded()
         };

@@ -29,7 +29,15 @@ pub(super) struct Line {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Running {
     user: UserId,
+    priority: Priority,
     since: Instant,
+}
+
+impl Running {
+    /// Whether somebody waits for it. What nobody waits for stands still for others, so it says nothing about their turns.
+    fn is_awaited(&self) -> bool {
+        self.priority == Priority::Interactive
+    }
 }
 
 impl Line {
@@ -69,7 +77,8 @@ impl Line {
             return None;
         }
         let mut job = self.waiting.remove(first);
-        let running = Running { user: job.request.user, since: Instant::now() };
+        let (user, priority) = (job.request.user, job.request.task.priority);
+        let running = Running { user, priority, since: Instant::now() };
         self.running.push(running);
         job.begin(running);
         self.tell();
@@ -81,8 +90,10 @@ impl Line {
         if let Some(at) = self.running.iter().position(|running| *running == request) {
             self.running.swap_remove(at);
         }
-        let seconds = request.since.elapsed().as_secs_f64();
-        self.length = Some(self.length.map_or(seconds, |length| length + NEWEST * (seconds - length)));
+        if request.is_awaited() {
+            let seconds = request.since.elapsed().as_secs_f64();
+            self.length = Some(self.length.map_or(seconds, |length| length + NEWEST * (seconds - length)));
+        }
         self.tell();
     }
 
@@ -94,7 +105,7 @@ impl Line {
     /// Those who wait, by their index, in the order of their turns.
     fn order(&self) -> Vec<usize> {
         let mut running: HashMap<UserId, usize> = HashMap::new();
-        for request in &self.running {
+        for request in self.running.iter().filter(|request| request.is_awaited()) {
             *running.entry(request.user).or_default() += 1;
         }
         let mut before: HashMap<(UserId, Priority), usize> = HashMap::new();
@@ -125,7 +136,8 @@ impl Line {
     /// each end lets the next one in. One that runs longer than usual is taken to be in its last quarter.
     fn waits(&self, length: f64) -> Vec<Duration> {
         let rest = |running: &Running| (length - running.since.elapsed().as_secs_f64()).max(length / 4.0);
-        let mut free_in: Vec<f64> = self.running.iter().map(rest).collect();
+        let running = self.running.iter().filter(|request| request.is_awaited());
+        let mut free_in: Vec<f64> = running.map(rest).collect();
         free_in.resize(free_in.len().max(self.parallel), 0.0);
         let wait = |_| {
             let earliest = free_in.iter_mut().min_by(|left, right| left.total_cmp(right));

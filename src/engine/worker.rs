@@ -190,7 +190,7 @@ impl<B: Backend> Scheduler<'_, B> {
         }
         self.slots.iter_mut().for_each(Slot::hand_over);
         let paused = self.slots.iter().filter_map(|slot| match slot.stage {
-            Stage::Paused(until) => Some(until),
+            Stage::Paused(until) if !slot.yields => Some(until),
             _ => None,
         });
         let patience = paused.min().map(|until| until.saturating_duration_since(Instant::now()));

@@ -17,6 +17,9 @@ const CONTEXT: usize = 120;
 /// Above so many pairs of messages, what a plugin returned is not matched with what it was given.
 const MAX_PAIRS: usize = 10_000;
 
+/// Most texts that plugins put into one rendered prompt and that stay theirs.
+const MAX_RENDERED: usize = 500;
+
 /// Whose changes are looked at, and what may be kept of them.
 pub(super) struct By<'a> {
     pub(super) plugin: &'a str,
@@ -119,9 +122,13 @@ impl Traced for Vec<RenderedSegment> {
         let (old, new) = (&before[head..], &after[head..]);
         let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(old, new)| old == new).count();
         let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
+        // What the reply begins with is part of it.
+        let of_the_model = |segment: &RenderedSegment| segment.origin == SegmentOrigin::Assistant;
+        let keeps = by.keeps && !(by.seals_reply && old.iter().chain(new).any(of_the_model));
+        let by = By { keeps, ..*by };
         for segment in new.iter().filter(|segment| segment.origin == SegmentOrigin::Plugin) {
             // The last of the same text counts; one that was there before is its maker's.
-            if !old.contains(segment) {
+            if record.rendered.len() < MAX_RENDERED && !old.contains(segment) {
                 record.rendered.push((segment.text.clone(), by.asked()));
             }
         }
@@ -249,12 +256,12 @@ fn sources(before: &[PromptMessage], after: &[PromptMessage]) -> Vec<Option<usiz
     let tail = backwards.take_while(|(old, new)| same(old, new)).count();
     let (old_end, new) = (before.len() - tail, &after[head..after.len() - tail]);
     let too_many = (old_end - head).saturating_mul(new.len()) > MAX_PAIRS;
+    let stands = |old: &PromptMessage| !too_many && new.iter().any(|other| same(other, old));
+    let stands: Vec<bool> = before[head..old_end].iter().map(stands).collect();
     let mut from = head;
     let mut sources: Vec<_> = (0..head).map(Some).collect();
     for message in new {
-        let is_its_version = |at: &usize| {
-            before[*at].role == message.role && !new.iter().any(|other| same(other, &before[*at]))
-        };
+        let is_its_version = |at: &usize| before[*at].role == message.role && !stands[*at - head];
         let rest = if too_many { old_end..old_end } else { from..old_end };
         let unchanged = rest.clone().find(|at| same(&before[*at], message));
         let source = unchanged.or_else(|| rest.clone().find(is_its_version));

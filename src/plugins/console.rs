@@ -136,7 +136,13 @@ impl Plugins {
             Ok(prepared) => prepared,
             Err(error) => return Some(broken_off(&error)),
         };
-        let mut rehearsed = bench.rehearse(rehearsal).await;
+        // What it shows is compared on the way, which takes long for long texts.
+        let (runtime, rehearsal) = (tokio::runtime::Handle::current(), rehearsal.clone());
+        let rehearse = move || runtime.block_on(bench.rehearse(&rehearsal));
+        let mut rehearsed = match tokio::task::spawn_blocking(rehearse).await {
+            Ok(rehearsed) => rehearsed,
+            Err(error) => return Some(broken_off(&error)),
+        };
         rehearsed.failed |= !refusals.is_empty();
         rehearsed.steps.splice(0..0, refusals);
         Some(rehearsed)

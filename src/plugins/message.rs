@@ -1,4 +1,4 @@
-//! What becomes of a person's message: the command that it names, then `on_message`.
+//! What becomes of a person's message: the command that it names, and `on_message`.
 
 use std::sync::Arc;
 
@@ -61,41 +61,23 @@ impl PluginSet {
         commands
     }
 
-    /// The user's message arrived and is not stored yet: the command that it names, if it names one, then `on_message` of every
-    /// plugin. A command's own answer stands unless one of these answers too.
+    /// The user's message arrived and is not stored yet: each plugin in its order gets the command that the message then names, if
+    /// it is this plugin's, and its `on_message`. A command's own answer stands unless an `on_message` answers too.
     ///
     /// # Errors
     /// [`Denied`] when a plugin refuses it, or one that must not be skipped failed: nothing may be written.
     pub async fn on_message(&self, ctx: &Context, text: String) -> Result<MessageOutcome, Denied> {
-        let Passed { value, ended: answer, mut marks } = self.command(ctx, text).await?;
-        let passed = self.pass(Hook::OnMessage, ctx, value, |plugin, sandbox, ctx, text: &String| {
-            plugin.call(sandbox, Hook::OnMessage, ctx, || text.as_str().into(), step)
-        });
-        let passed = passed.await?;
-        marks.extend(passed.marks);
-        let action = match passed.ended.or(answer) {
-            None => MessageAction::Continue(passed.value),
-            Some(ended) => MessageAction::Reply { message: passed.value, reply: ended.said },
+        if !(self.chain.has(Hook::Command) || self.chain.has(Hook::OnMessage)) {
+            return Ok(MessageOutcome { action: MessageAction::Continue(text), marks: Vec::new() });
+        }
+        let (chain, ctx) = (self.chain.clone(), ctx.clone());
+        let Passed { value, ended, marks } =
+            self.chain.run_job(Hook::OnMessage, move || chain.message(&ctx, text)).await?;
+        let action = match ended {
+            None => MessageAction::Continue(value),
+            Some(ended) => MessageAction::Reply { message: value, reply: ended.said },
         };
         Ok(MessageOutcome { action, marks })
-    }
-
-    async fn command(&self, ctx: &Context, text: String) -> Result<Passed<String>, Denied> {
-        let Some(call) = self.chain.called(&text) else {
-            return Ok(Passed { value: text, ended: None, marks: Vec::new() });
-        };
-        let (chain, ctx) = (self.chain.clone(), ctx.clone());
-        let run = move || {
-            let mut passed = Passed { value: text, ended: None, marks: Vec::new() };
-            let (plugin, function) = (&call.plugin, call.function.as_str());
-            chain.advance(plugin, Hook::Command, function, &ctx, &mut passed, |_| {
-                let input = || call.args.into();
-                let told = || plugin.tell(&ctx);
-                plugin.call_function(&chain.sandbox, Hook::Command, function, (&ctx, told), input, step)
-            })?;
-            Ok(passed)
-        };
-        self.chain.run_job(Hook::Command, run).await
     }
 }
 
@@ -107,6 +89,41 @@ struct Call {
 }
 
 impl Chain {
+    fn message(&self, ctx: &Context, text: String) -> Result<Passed<String>, Denied> {
+        let mut passed = Passed { value: text, ended: None, marks: Vec::new() };
+        // What a command answered, once one was called.
+        let mut answer = None;
+        for member in &self.members {
+            let plugin = member.working()?;
+            if answer.is_none()
+                && let Some(call) =
+                    self.called(&passed.value).filter(|call| Arc::ptr_eq(&call.plugin, plugin))
+            {
+                self.command(call, ctx, &mut passed)?;
+                answer = Some(passed.ended.take());
+            }
+            if plugin.hooks.contains(&Hook::OnMessage) {
+                let (hook, name) = (Hook::OnMessage, Hook::OnMessage.name());
+                self.advance(plugin, hook, name, ctx, &mut passed, |text: &String| {
+                    plugin.call(&self.sandbox, hook, ctx, || text.as_str().into(), step)
+                })?;
+            }
+            if passed.ended.is_some() {
+                break;
+            }
+        }
+        passed.ended = passed.ended.or(answer.flatten());
+        Ok(passed)
+    }
+
+    fn command(&self, call: Call, ctx: &Context, passed: &mut Passed<String>) -> Result<(), Denied> {
+        let Call { plugin, function, args } = call;
+        self.advance(&plugin, Hook::Command, &function, ctx, passed, |_| {
+            let told = || plugin.tell(ctx);
+            plugin.call_function(&self.sandbox, Hook::Command, &function, (ctx, told), || args.into(), step)
+        })
+    }
+
     /// The command that a text calls, `/name` and perhaps more; none where no plugin has it.
     fn called(&self, text: &str) -> Option<Call> {
         let typed = text.strip_prefix('/')?;

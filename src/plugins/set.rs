@@ -154,6 +154,16 @@ impl PluginSet {
 }
 
 impl Member {
+    /// The plugin, unless it is one that never compiled and must not be skipped.
+    pub(super) fn working(&self) -> Result<&Arc<Plugin>, Denied> {
+        match self {
+            Self::Loaded(plugin) => Ok(plugin),
+            Self::Refusing { id, error } => {
+                Err(Denied { plugin: id.clone(), reason: format!("it cannot work: {error}") })
+            }
+        }
+    }
+
     fn id(&self) -> &str {
         match self {
             Self::Loaded(plugin) => &plugin.id,
@@ -221,12 +231,7 @@ impl Chain {
         }
         let mut passed = Passed { value, ended: None, marks: Vec::new() };
         for member in members {
-            let plugin = match member {
-                Member::Loaded(plugin) => plugin,
-                Member::Refusing { id, error } => {
-                    return Err(Denied { plugin: id.clone(), reason: format!("it cannot work: {error}") });
-                }
-            };
+            let plugin = member.working()?;
             let call = |value: &T| call(plugin, &self.sandbox, ctx, value);
             self.advance(plugin, hook, hook.name(), ctx, &mut passed, call)?;
             if passed.ended.is_some() {

@@ -164,8 +164,9 @@ impl Stage {
 
     pub(super) async fn title(&mut self, message: String, reply: String) {
         let exchange = vec![said(Role::User, &message), said(Role::Assistant, &reply)];
+        let ctx = Context { kind: "title", ..self.ctx.clone() };
         for actor in self.taking_part(Hook::OnTitle) {
-            match actor.set.on_title(&self.ctx, exchange.clone()).await {
+            match actor.set.on_title(&ctx, exchange.clone()).await {
                 Err(denied) => return self.refused(Hook::OnTitle, &actor, denied),
                 Ok((Some(title), _)) => return self.said(Hook::OnTitle, &actor, Outcome::Names, &title),
                 Ok((None, marks)) => self.passed(Hook::OnTitle, &actor, "", "", marks),

@@ -81,14 +81,18 @@ impl Store {
         found(update.bind(conversation).bind(user).bind(title).execute(&self.pool).await?)
     }
 
-    /// Whether neither its person nor a plugin has named it.
+    /// Whether its first exchange is all that is shown of it, and neither its person nor a plugin has named it.
     pub async fn is_called_by_its_words(
         &self,
         user: UserId,
         conversation: ConversationId,
     ) -> Result<bool, StoreError> {
-        let query =
-            sqlx::query("SELECT 1 FROM conversations WHERE id = $1 AND user_id = $2 AND title_by = 'words'");
+        let query = sqlx::query(
+            "SELECT 1 FROM conversations c \
+             JOIN messages reply ON reply.conversation_id = c.id AND reply.id = c.head_id \
+             JOIN messages message ON message.conversation_id = c.id AND message.id = reply.parent_id \
+             WHERE c.id = $1 AND c.user_id = $2 AND c.title_by = 'words' AND message.parent_id IS NULL",
+        );
         Ok(query.bind(conversation).bind(user).fetch_optional(&self.pool).await?.is_some())
     }
 

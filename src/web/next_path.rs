@@ -25,9 +25,12 @@ impl NextPath {
         let path = uri.path();
         match path.segments().collect::<Vec<_>>()[..] {
             // The only pages besides `/`: everything else below them is a part of one.
-            ["c", _] | ["c", _, "plugins"] | ["account"] | ["admin", "plugins"] | ["admin", "plugins", _] => {
-                Self(path.to_string())
-            }
+            ["c", _]
+            | ["c", _, "plugins"]
+            | ["c", _, "messages", _, "trace"]
+            | ["account"]
+            | ["admin", "plugins"]
+            | ["admin", "plugins", _] => Self(path.to_string()),
             _ => Self::default(),
         }
     }

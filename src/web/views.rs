@@ -33,7 +33,7 @@ impl PageView {
             conversations: sidebar.conversations,
             model: ModelView::new(chat.engine_state()),
             being_named: chat.is_being_named(conversation.id),
-            chat: ChatView::load(chat, conversation, messages).await,
+            chat: ChatView::load(chat, user, conversation, messages).await?,
         })
     }
 }
@@ -132,16 +132,22 @@ impl From<Command> for CommandView {
 }
 
 impl ChatView {
-    async fn load(chat: &Chat, conversation: Conversation, messages: Vec<Message>) -> Self {
-        Self {
-            commands: chat.commands().await.into_iter().map(CommandView::from).collect(),
+    async fn load(
+        chat: &Chat,
+        user: &User,
+        conversation: Conversation,
+        messages: Vec<Message>,
+    ) -> Result<Self, ChatError> {
+        let commands = chat.commands(user, conversation.id).await?;
+        Ok(Self {
+            commands: commands.into_iter().map(CommandView::from).collect(),
             id: conversation.id.to_string(),
             title: conversation.title.to_string(),
             greeting: chat.config().greeting.clone(),
             max_message_chars: chat.config().max_message_chars,
             switches: chat.has_optional_plugins(),
             messages: messages.into_iter().map(MessageView::from).collect(),
-        }
+        })
     }
 }
 

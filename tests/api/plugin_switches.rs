@@ -60,6 +60,7 @@ async fn a_plugin_that_a_person_turned_off_takes_no_part_in_their_replies_and_co
     let before = (hi(&bob, &of_bob).await, content(&program.ask(one("hi")).await).to_owned());
     assert_eq!(fill(&bob, "/account/plugins/shout", &[("switch", "false")]).await, 200);
     let off = (hi(&bob, &of_bob).await, content(&program.ask(one("hi")).await).to_owned());
+    let menus = [ada.page(&format!("/c/{of_ada}")).await, bob.page(&format!("/c/{of_bob}")).await];
     let command = bob.ask(&of_bob, "/hello there").await;
     let other = hi(&ada, &of_ada).await;
     let account = bob.page("/account").await;
@@ -71,6 +72,7 @@ async fn a_plugin_that_a_person_turned_off_takes_no_part_in_their_replies_and_co
 
     assert_eq!(before, ("HI!".into(), "HI!".into()));
     assert_eq!(off, ("hi!".into(), "hi!".into()));
+    assert_eq!(menus.map(|page| page.contains("Says hello.")), [true, false]);
     assert_eq!(command, "/hello there!", "its command is a text like any other");
     assert_eq!(other, "HI!");
     assert!(account.contains("Use this plugin") && account.contains("Capitals."), "{account}");

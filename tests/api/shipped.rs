@@ -27,6 +27,23 @@ async fn what_somebody_wants_remembered_is_known_in_all_their_conversations_and_
 }
 
 #[tokio::test]
+async fn what_the_redactor_takes_out_no_command_keeps() {
+    let home = Home::new(ECHO);
+    home.add_plugin("examples/memory");
+    home.add_plugin("examples/redact");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+
+    let conversation = ada.new_conversation().await;
+    ada.try_send(&conversation, "/remember my card 4111 1111 1111 1111").await;
+    let kept = ada.try_send(&ada.new_conversation().await, "/memories").await.text().await.unwrap();
+
+    assert!(kept.contains("my card ["), "{kept}");
+    let written = app.home.everything_written();
+    assert!(!written.windows(14).any(|bytes| bytes == b"4111 1111 1111"));
+}
+
+#[tokio::test]
 async fn a_translation_is_asked_for_in_plain_words() {
     let home = Home::new(ECHO);
     home.add_plugin("examples/translate");

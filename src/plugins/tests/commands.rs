@@ -54,6 +54,20 @@ async fn what_a_command_made_goes_on_through_on_message() {
 }
 
 #[tokio::test]
+async fn a_command_gets_what_the_plugins_before_its_own_left_of_the_message() {
+    let at = |priority: i64, body: &str| format!("const PLUGIN = #{{ priority: {priority} }};\n{body}");
+    let first = at(1, "fn on_message(ctx, text) { text.replace(\"secret\", \"-\"); text }");
+    let second =
+        at(2, "fn on_message(ctx, text) { text + \".\" } fn command_keep(ctx, args) { `kept ${args}` }");
+    let third = at(3, "fn on_message(ctx, text) { text + \"!\" } fn command_kept(ctx, args) { \"twice\" }");
+    let folder = Folder::new().with("third.rhai", &third).with("second.rhai", &second);
+    let set = folder.with("first.rhai", &first).set().await;
+
+    assert_eq!(rewritten(&set, "/keep my secret").await, "kept my -.!");
+    assert_eq!(rewritten(&set, "keep my secret").await, "keep my -.!");
+}
+
+#[tokio::test]
 async fn one_plugin_gets_a_command_and_the_list_names_the_others() {
     let said = |priority: i64, text: &str| {
         format!(
