@@ -156,6 +156,6 @@ impl Chat {
 /// The change that the reset of one setting is; a name that the form has not changes nothing.
 fn reset(form: &PluginForm, filled: &Filled) -> Option<SettingChanges> {
     let name = filled.reset.as_ref()?;
-    let declared = form.fields.iter().filter(|field| field.name == *name);
-    Some(declared.map(|field| (field.name.clone(), None)).collect())
+    let known = form.fields.iter().map(|field| &field.name).chain(&form.leftovers);
+    Some(known.filter(|known| *known == name).map(|name| (name.clone(), None)).collect())
 }

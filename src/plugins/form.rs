@@ -30,10 +30,19 @@ pub struct PluginForm {
     pub description: String,
     /// Its fields, by name.
     pub fields: Vec<Field>,
+    /// Names under which the form set something that the plugin no longer declares; it is kept until it is taken back.
+    pub leftovers: Vec<String>,
     /// Whether people may turn it off.
     pub optional: bool,
     /// Whether it must not be skipped, so that nobody may.
     pub closed: bool,
+}
+
+impl PluginForm {
+    /// Whether there is anything in it to choose.
+    fn is_needed(&self) -> bool {
+        self.optional || !(self.fields.is_empty() && self.leftovers.is_empty())
+    }
 }
 
 /// One setting.
@@ -76,8 +85,8 @@ impl Plugins {
     /// The operator's form of a plugin that is loaded.
     pub fn operator_form(&self, id: &str) -> Option<PluginForm> {
         let plugin = self.plugin(id)?;
-        let fields = fields(&plugin.manifest.settings, &plugin.file, &plugin.operator.settings);
-        Some(plugin.form(fields))
+        let (declared, chosen) = (&plugin.manifest.settings, &plugin.operator.settings);
+        Some(plugin.form(fields(declared, &plugin.file, chosen), leftovers(declared, chosen)))
     }
 
     /// What becomes of the operator's settings by what was typed; none where no such plugin is loaded.
@@ -124,24 +133,30 @@ impl PluginSet {
         let nothing = SettingValues::new();
         let form = |plugin: &Arc<Plugin>| {
             let chosen = choices.settings.get(&plugin.id).unwrap_or(&nothing);
-            plugin.form(fields(&plugin.manifest.user_settings, &nothing, chosen))
+            let declared = &plugin.manifest.user_settings;
+            plugin.form(fields(declared, &nothing, chosen), leftovers(declared, chosen))
         };
         let forms = self.chain.loaded().map(form);
-        forms.filter(|form| form.optional || !form.fields.is_empty()).collect()
+        forms.filter(PluginForm::is_needed).collect()
     }
 }
 
 impl Plugin {
-    fn form(&self, fields: Vec<Field>) -> PluginForm {
+    fn form(&self, fields: Vec<Field>, leftovers: Vec<String>) -> PluginForm {
         PluginForm {
             plugin: self.id.clone(),
             name: self.manifest.name.clone(),
             description: self.manifest.description.clone(),
             fields,
+            leftovers,
             optional: self.is_optional(),
             closed: self.is_closed(),
         }
     }
+}
+
+fn leftovers(declared: &Settings, form: &SettingValues) -> Vec<String> {
+    form.keys().filter(|name| !declared.0.contains_key(*name)).cloned().collect()
 }
 
 fn fields(settings: &Settings, file: &SettingValues, form: &SettingValues) -> Vec<Field> {

@@ -18,6 +18,8 @@ pub struct PluginFormView {
     /// Where it is sent.
     action: String,
     fields: Vec<FieldView>,
+    /// Names of what is kept and no longer declared.
+    leftovers: Vec<String>,
     switch: Option<SwitchView>,
     /// Whether it stands among those of other plugins.
     heading: bool,
@@ -83,6 +85,7 @@ impl PluginFormView {
     fn new(form: PluginForm, action: String, switch: Option<SwitchView>, heading: bool) -> Self {
         Self {
             fields: form.fields.into_iter().map(FieldView::from).collect(),
+            leftovers: form.leftovers,
             plugin: form.plugin,
             name: form.name,
             description: form.description,

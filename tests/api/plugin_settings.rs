@@ -237,6 +237,24 @@ async fn only_the_administrator_gets_the_operators_form() {
 }
 
 #[tokio::test]
+async fn what_a_plugin_no_longer_declares_can_be_deleted() {
+    let app = start("").await;
+    let ada = app.person("ada").await;
+    filled(&ada, FORM, &[("value[key]", SECRET)]).await;
+    app.home.write("plugins/teller.rhai", &TELLER.replace("key: #{", "word: #{").replace("s.key", "s.word"));
+    told(&ada).await;
+
+    let before = ada.page(PAGE).await;
+    let after = filled(&ada, FORM, &[("reset", "key")]).await;
+    app.home.write("plugins/teller.rhai", TELLER);
+    let undone = told(&ada).await;
+
+    assert!(before.contains("which this plugin no longer has") && !before.contains(SECRET), "{before}");
+    assert!(!after.contains("which this plugin no longer has"), "{after}");
+    assert!(undone.ends_with(" 0 friend"), "the secret is gone: {undone}");
+}
+
+#[tokio::test]
 async fn an_edited_schema_leaves_what_fits_and_says_what_does_not() {
     let app = start("").await;
     let ada = app.person("ada").await;
