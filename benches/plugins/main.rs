@@ -119,7 +119,7 @@ async fn measure() -> Outcome<()> {
     println!("| {STREAMS} replies at once | tokens/s without | with | loss | processor without | with |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let echo = start(LlmConfig { backend: Backend::Echo, n_ctx: 1_048_576, ..LlmConfig::default() }).await?;
-    streams("scripted model, full speed", &echo, &plugins, Script { tokens: 20_000, delay_ms: 0 }).await?;
+    streams("scripted model, full speed", &echo, &plugins, Script { tokens: 400_000, delay_ms: 0 }).await?;
     streams("scripted model, 30 tokens/s each", &echo, &plugins, Script { tokens: 150, delay_ms: 33 })
         .await?;
     echo.shutdown();
