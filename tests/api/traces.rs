@@ -66,7 +66,7 @@ async fn what_every_hook_changed_is_told() {
         "system message − Be kind. + Be kind. Be brief.",
         "rendered prompt + Preface.",
         "1 of them changed, the longest took",
-        "reply 1 character became 1 at 1 − Sing",
+        "reply − Sing",
         "− Song of tulips, please + Song of tulips, please!",
         "broken.rhai:2:8: Function not found: nothing",
         "Plugin all Preface.",
