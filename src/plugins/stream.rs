@@ -10,7 +10,7 @@ use super::draft;
 use super::hooks::{Context, Denied, Hook};
 use super::host::Verdict;
 use super::set::{Chain, NoEffect, skipped};
-use super::trace::Tally;
+use super::trace::ChunkTally;
 use super::value::type_name;
 use super::window::{LetGo, Window};
 use crate::domain::Mark;
@@ -40,7 +40,7 @@ struct Stage {
     /// Its `ctx`, made once.
     ctx: Dynamic,
     window: Window,
-    tally: Option<Tally>,
+    tally: Option<ChunkTally>,
     /// It failed or ended the reply: what comes passes it by.
     over: bool,
 }
@@ -73,7 +73,7 @@ impl ReplyStream {
     pub(super) fn new(chain: Arc<Chain>, ctx: Context, plugins: Vec<Arc<Plugin>>) -> Self {
         let stage = |plugin: Arc<Plugin>| {
             let window = Window::new(plugin.manifest.hold.chars());
-            let tally = Tally::new(&ctx.trace, &plugin, chain.seals_reply());
+            let tally = ChunkTally::new(&ctx.trace, &plugin, chain.seals_reply());
             Stage { ctx: plugin.tell(&ctx), plugin, window, tally, over: false }
         };
         let stages = plugins.into_iter().map(stage).collect();

@@ -226,7 +226,7 @@ fn blank(plugin: &Plugin, function: &str) -> HookTrace {
 /// What `on_chunk` of one plugin does to one reply, summed up; written down when it is dropped. A piece that passes unchanged
 /// takes no memory.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct ChunkTally {
     recorder: Recorder,
     keeps: bool,
     calls: Calls,
@@ -235,7 +235,7 @@ pub(super) struct Tally {
     trace: HookTrace,
 }
 
-impl Tally {
+impl ChunkTally {
     /// None where nobody will look.
     pub(super) fn new(recorder: &Recorder, plugin: &Plugin, seals_reply: bool) -> Option<Self> {
         let looked_at = recorder.record().is_some_and(|record| record.whole);
@@ -262,7 +262,7 @@ impl Tally {
         }
     }
 
-    /// What it made of the text that it was shown, to be told to [`Tally::let_go`].
+    /// What it made of the text that it was shown, to be told to [`ChunkTally::let_go`].
     pub(super) fn change(&self, before: &str, after: &str) -> Option<Change> {
         if self.trace.changes.len() >= MAX_CHANGED_PIECES {
             return None;
@@ -290,7 +290,7 @@ impl Tally {
     }
 }
 
-impl Drop for Tally {
+impl Drop for ChunkTally {
     fn drop(&mut self) {
         if self.calls.count > 0 || self.trace.outcome != HookOutcome::Unchanged {
             let mut trace = std::mem::take(&mut self.trace);

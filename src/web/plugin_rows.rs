@@ -5,7 +5,7 @@ use std::time::Duration;
 use rocket::http::RawStr;
 use serde::Serialize;
 
-use super::views::UserView;
+use super::views::{UserView, grouped};
 use crate::domain::User;
 use crate::plugins::{CallStats, PluginInfo, PluginState};
 
@@ -168,19 +168,6 @@ fn millis(time: Duration) -> String {
         ms if ms < 100.0 => format!("{ms:.1}"),
         ms => format!("{ms:.0}"),
     }
-}
-
-/// A count with a comma before every three digits.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

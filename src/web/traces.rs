@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::error::WebError;
 use super::guards::SignedIn;
+use super::views::grouped;
 use crate::chat::Chat;
 use crate::domain::{
     Change, ConversationId, HookOutcome, HookTrace, Message, MessageId, MessageStatus, ParamTrace,
@@ -276,20 +277,12 @@ fn duration(micros: u64) -> String {
     }
 }
 
-/// 1234567 as 1,234,567.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group));
-    groups.collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn numbers_are_written_as_people_read_them() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([7, 1_500, 2_340_000].map(duration), ["7 µs", "1.5 ms", "2.3 s"]);
     }
 
