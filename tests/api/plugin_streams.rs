@@ -48,6 +48,9 @@ async fn a_secret_is_nowhere_wherever_it_is_split() {
         seen.push_str(&ada.page(&format!("/c/{conversation}/messages/{}/trace", reply.id)).await);
     }
     seen.push_str(&ada.page(&format!("/c/{conversation}")).await);
+    let export = ada.page("/account/export").await;
+    assert!(export.contains(expected), "{export}");
+    seen.push_str(&export);
 
     let (_, _, home) = tokio::task::spawn_blocking(move || app.terminate()).await.unwrap();
     let written = String::from_utf8_lossy(&home.everything_written()).into_owned();
