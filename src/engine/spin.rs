@@ -2,8 +2,8 @@
 //!
 //! llama.cpp's threads meet several hundred times for each token. OpenMP's runtime (GCC's libgomp) lets the one that comes first
 //! turn in a loop, about 300,000 times, before it gives its processor away. Where anything else computes, that is the processor
-//! which the other one waits for: on two cores with two busy programs beside it, a reply came at 2 tokens a second, and at 40
-//! with the number below, which costs nothing that could be measured where nobody else computes (`benches/README.md`).
+//! which the other one waits for: on two busy cores a reply came at 2 tokens a second, and at 40 with the number below. On quiet
+//! ones no cost of it was seen (`benches/README.md` has the few runs that this rests on).
 
 use std::io;
 use std::os::unix::process::CommandExt;
