@@ -183,7 +183,11 @@ on("keydown", event => {
     if (event.target.value.trim()) event.target.form.requestSubmit();
   } else if (event.key === "Escape") {
     const form = event.target.closest?.(".rename");
-    if (form) rename(form.closest("li"), false);
+    const menu = event.target.closest?.(".menu[open]");
+    if (menu) {
+      menu.open = false;
+      $("summary", menu).focus();
+    } else if (form) rename(form.closest("li"), false);
     else if ("sidebar" in document.body.dataset) sidebar(false);
   }
 });
@@ -317,7 +321,10 @@ function paintWaiting() {
 
 // -- Buttons --
 
+const menus = () => document.querySelectorAll(".menu[open]");
+
 on("click", ({ target }) => {
+  for (const menu of menus()) if (!menu.contains(target.closest?.("summary"))) menu.open = false;
   const option = target.closest?.("#commands > *");
   if (option) return take(option);
   const button = target.closest?.("button");

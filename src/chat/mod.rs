@@ -21,6 +21,7 @@ mod services;
 mod title;
 mod trace;
 mod turn;
+mod versions;
 mod workshop;
 
 use std::sync::Arc;
@@ -42,8 +43,8 @@ use self::trace::Story;
 use self::turn::ReplyTask;
 use crate::config::{ChatConfig, LimitsConfig};
 use crate::domain::{
-    ConversationId, FinishReason, Invalid, Mark, Message, MessageId, PromptMessage, Role, SamplingParams,
-    Title, User, UserId, UserText,
+    ConversationId, Invalid, Mark, Message, MessageId, PromptMessage, Role, SamplingParams, Title, User,
+    UserId, UserText,
 };
 use crate::engine::{Engine, EngineState, Model, Place};
 use crate::plugins::{Context, MessageAction, PluginSet, Plugins, Recorder, RequestSource};
@@ -122,6 +123,17 @@ impl Chat {
         conversation: ConversationId,
         text: UserText,
     ) -> Result<Turn, ChatError> {
+        self.turn(user, conversation, None, text).await
+    }
+
+    /// As [`Chat::send`], perhaps as another version of a message.
+    async fn turn(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        instead_of: Option<MessageId>,
+        text: UserText,
+    ) -> Result<Turn, ChatError> {
         self.check_quiet(user, conversation).await?;
         let place = self.engine.reserve(user.id)?;
         let plugins = self.plugins_of(user, Some(conversation)).await?;
@@ -131,7 +143,7 @@ impl Chat {
             MessageAction::Continue(text) => {
                 let text = self.parse_text(&text)?;
                 self.check_fits(text.as_str()).await?;
-                let turn = self.new_turn(text.into_string(), outcome.marks);
+                let turn = self.new_turn(instead_of, text.into_string(), outcome.marks);
                 let writer = self.live.open(turn.reply_id);
                 let turn = self.store.begin_turn(user.id, conversation, turn).await?;
                 self.start(user.id, turn.reply.clone(), place, writer, plugins, context);
@@ -141,7 +153,7 @@ impl Chat {
                 let mut marks = outcome.marks;
                 let reply = answer::release(&plugins, &context, reply, &mut marks).await?;
                 let message = self.parse_text(&message)?.into_string();
-                let turn = self.new_turn(message, turn::without_doubles(marks));
+                let turn = self.new_turn(instead_of, message, turn::without_doubles(marks));
                 let trace = Story::default().end(&context.trace).await;
                 let begun = self.store.begin_answered_turn(user.id, conversation, turn, reply, &trace);
                 let turn = begun.await?;
@@ -152,30 +164,6 @@ impl Chat {
                 Ok(turn)
             }
         }
-    }
-
-    /// Writes the last reply anew; the earlier version stays in the database.
-    pub async fn regenerate(
-        &self,
-        user: &User,
-        conversation: ConversationId,
-        reply: MessageId,
-    ) -> Result<Message, ChatError> {
-        if self.message(user, conversation, reply).await?.finish_reason == Some(FinishReason::Plugin) {
-            // It kept the message from the model, and on_message is not asked again.
-            return Err(Invalid("A plugin gave this answer; send the message again instead.".into()).into());
-        }
-        if self.conversation(user, conversation).await?.head != Some(reply) {
-            return Err(Invalid("Only the last reply can be written anew.".into()).into());
-        }
-        let place = self.engine.reserve(user.id)?;
-        let plugins = self.plugins_of(user, Some(conversation)).await?;
-        let id = MessageId::new();
-        let writer = self.live.open(id);
-        let reply = self.store.begin_retry(user.id, conversation, reply, id).await?;
-        let context = self.context(user, conversation);
-        self.start(user.id, reply.clone(), place, writer, plugins, context);
-        Ok(reply)
     }
 
     /// Stops a running reply and keeps its text; nothing happens to one that is over.
@@ -236,9 +224,9 @@ impl Chat {
             .map_err(ChatError::Engine)
     }
 
-    fn new_turn(&self, text: String, marks: Vec<Mark>) -> NewTurn {
+    fn new_turn(&self, instead_of: Option<MessageId>, text: String, marks: Vec<Mark>) -> NewTurn {
         let title = Title::from_first_words(&text, self.config.max_title_chars);
-        NewTurn { reply_id: MessageId::new(), text, title, marks }
+        NewTurn { reply_id: MessageId::new(), instead_of, text, title, marks }
     }
 
     fn context(&self, user: &User, conversation: ConversationId) -> Context {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::host_mark;
 use crate::config::{ChatConfig, LimitsConfig, Lowered};
-use crate::domain::{Mark, Message, MessageId, PromptMessage, Role, SamplingParams};
+use crate::domain::{Mark, Message, PromptMessage, Role, SamplingParams};
 use crate::engine::Grammar;
 use crate::plugins::{AskedBy, Draft};
 
@@ -74,13 +74,13 @@ pub(super) fn system(config: &ChatConfig) -> Option<PromptMessage> {
     (!content.is_empty()).then_some(PromptMessage { role: Role::System, content, token_ids: None })
 }
 
-/// The system prompt and what was said before `reply`.
+/// The system prompt and what was said before `reply`; last what it says already, where it is written on.
 ///
 /// Roles alternate, because many chat templates insist on it: a reply without text is left out, and neighbours of
 /// one role become one message.
-pub(super) fn messages(config: &ChatConfig, branch: Vec<Message>, reply: MessageId) -> Vec<PromptMessage> {
+pub(super) fn messages(config: &ChatConfig, branch: Vec<Message>, reply: &Message) -> Vec<PromptMessage> {
     let mut messages: Vec<PromptMessage> = system(config).into_iter().collect();
-    for said in branch.into_iter().take_while(|message| message.id != reply) {
+    for said in branch.into_iter().take_while(|message| message.id != reply.id) {
         if said.content.is_empty() {
             continue;
         }
@@ -97,13 +97,17 @@ pub(super) fn messages(config: &ChatConfig, branch: Vec<Message>, reply: Message
             }),
         }
     }
+    if !reply.content.is_empty() {
+        let (content, token_ids) = (reply.content.clone(), reply.token_ids.clone());
+        messages.push(PromptMessage { role: Role::Assistant, content, token_ids });
+    }
     messages
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ConversationId, MessageStatus};
+    use crate::domain::{ConversationId, MessageId, MessageStatus};
 
     fn said(role: Role, content: &str) -> Message {
         Message {
@@ -155,10 +159,21 @@ mod tests {
         let branch =
             vec![said(Role::User, "one"), said(Role::Assistant, ""), said(Role::User, "two"), reply.clone()];
 
-        let messages = messages(&config, branch, reply.id);
+        let messages = messages(&config, branch, &reply);
 
         let texts: Vec<_> = messages.iter().map(|m| (m.role, m.content.as_str())).collect();
         assert_eq!(texts, [(Role::System, "Be kind."), (Role::User, "one\n\ntwo")]);
         assert_eq!(messages[1].token_ids, None);
+    }
+
+    #[test]
+    fn a_reply_that_is_written_on_is_the_last_message() {
+        let config = ChatConfig { system_prompt: String::new(), ..ChatConfig::default() };
+        let reply = said(Role::Assistant, "One, ");
+
+        let messages = messages(&config, vec![said(Role::User, "Count!"), reply.clone()], &reply);
+
+        let texts: Vec<_> = messages.iter().map(|m| (m.role, m.content.as_str())).collect();
+        assert_eq!(texts, [(Role::User, "Count!"), (Role::Assistant, "One, ")]);
     }
 }

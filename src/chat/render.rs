@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ChatError;
 use super::trace::Story;
-use super::turn::left_out;
+use super::{ChatError, host_mark};
 use crate::domain::{Mark, PromptMessage};
 use crate::engine::{Generation, Model, Origin, Place, Prompt, Task};
 use crate::plugins::{Context, PluginSet, RenderedSegment, SegmentOrigin};
@@ -80,4 +79,17 @@ fn from_plugins(origin: SegmentOrigin) -> Origin {
         SegmentOrigin::Assistant => Origin::Assistant,
         SegmentOrigin::Plugin => Origin::Plugin,
     }
+}
+
+/// The mark of a reply that was written without the oldest messages.
+fn left_out(messages: usize) -> Mark {
+    let text = match messages {
+        1 => {
+            "The oldest message no longer fits the model's context; this reply was written without it.".into()
+        }
+        n => format!(
+            "The {n} oldest messages no longer fit the model's context; this reply was written without them."
+        ),
+    };
+    host_mark(text)
 }

@@ -120,7 +120,7 @@ impl Story {
         self.trace.attempts += 1;
         (self.trace.spent, self.trace.seed) = (None, None);
         self.trace.left_out = left_out;
-        self.trace.prompt = segments.iter().map(|segment| self.part(recorder, segment)).collect();
+        self.trace.prompt = self.parts(recorder, segments);
         self.sent = Some(Sent { model: Arc::clone(model), segments: segments.to_vec() });
     }
 
@@ -151,6 +151,18 @@ impl Story {
             tracing::error!("a trace is lost: {error}");
             Trace::default()
         })
+    }
+
+    /// A template that cuts a message up leaves pieces of it among its own text: where one is missing whose text must not be
+    /// kept, the template's is not kept either.
+    fn parts(&self, recorder: &Recorder, segments: &[Segment]) -> Vec<PromptPart> {
+        let stands = |at| segments.iter().any(|it| it.message == Some(at) && !it.text.is_empty());
+        let lost = self.origins.iter().enumerate().any(|(at, origin)| origin.withheld && !stands(at));
+        let mut parts: Vec<_> = segments.iter().map(|segment| self.part(recorder, segment)).collect();
+        for part in parts.iter_mut().filter(|part| lost && part.origin == PartOrigin::Template) {
+            part.text = None;
+        }
+        parts
     }
 
     fn part(&self, recorder: &Recorder, segment: &Segment) -> PromptPart {
@@ -209,4 +221,40 @@ impl Story {
 fn as_json(params: &SamplingParams) -> serde_json::Map<String, Value> {
     let text = serde_json::to_string(params).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_not_be_kept_is_not_found_in_the_template_that_cut_it_up() {
+        let message = |withheld| MessageOrigin {
+            origin: PartOrigin::Assistant,
+            number: Some(1),
+            plugins: Vec::new(),
+            withheld,
+        };
+        let segment = |origin, message, text: &str| Segment::new(origin, message, text.into());
+        let cut = [
+            segment(Origin::Template, None, "<assistant>the secret"),
+            segment(Origin::Assistant, Some(0), ""),
+            segment(Origin::Template, None, "<end>"),
+        ];
+        let whole = [
+            segment(Origin::Template, None, "<assistant>"),
+            segment(Origin::Assistant, Some(0), "the secret"),
+            segment(Origin::Template, None, "<end>"),
+        ];
+        let texts = |withheld, segments: &[Segment]| {
+            let story = Story { origins: vec![message(withheld)], ..Story::default() };
+            let parts = story.parts(&Recorder::default(), segments);
+            parts.into_iter().map(|part| part.text).collect::<Vec<_>>()
+        };
+        let some = |text: &str| Some(text.to_owned());
+
+        assert_eq!(texts(true, &cut), [None, None, None]);
+        assert_eq!(texts(true, &whole), [some("<assistant>"), None, some("<end>")]);
+        assert_eq!(texts(false, &cut), [some("<assistant>the secret"), some(""), some("<end>")]);
+    }
 }

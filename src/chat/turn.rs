@@ -12,7 +12,7 @@ use super::checkpoints::{Checkpoints, Deleted};
 use super::prompt::{self, Request};
 use super::render::submit;
 use super::trace::Story;
-use super::{Chat, ChatError, LiveWriter, host_mark, title};
+use super::{Chat, ChatError, LiveWriter, title};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, UserId};
 use crate::engine::{Event, Generation, Place, Task};
 use crate::plugins::{Context, Denied, PluginSet, ResponseAction, Retry};
@@ -21,7 +21,8 @@ use crate::store::Outcome;
 /// How long to wait before the end of a reply is offered to a failing database again.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// One reply, and what it is written with. Plugins that change meanwhile do not change it.
+/// One reply, and what it is written with. Plugins that change meanwhile do not change it. A reply that has text already is
+/// written on.
 pub(super) struct ReplyTask {
     pub(super) chat: Chat,
     pub(super) user: UserId,
@@ -36,7 +37,10 @@ impl ReplyTask {
         let mut marks = self.reply.marks.clone();
         let mut story = Story::default();
         let written = self.write(place, &mut marks, &mut story, &writer).await;
-        let outcome = written.unwrap_or_else(|error| failed(error.to_string(), Vec::new()));
+        let mut outcome = written.unwrap_or_else(|error| failed(error.to_string(), Vec::new()));
+        if outcome.status != MessageStatus::Complete {
+            outcome.content = self.at_least(&outcome.content).to_owned();
+        }
         let trace = Some(Box::new(story.end(&self.context.trace).await));
         let outcome = Outcome { marks: without_doubles(marks), trace, ..outcome };
         self.commit(&outcome, &writer).await;
@@ -107,8 +111,8 @@ impl ReplyTask {
 
     /// The history as `on_prompt` leaves it.
     async fn request(&self, marks: &mut Vec<Mark>, story: &mut Story) -> Result<Request, ChatError> {
-        let branch = self.chat.store.branch(self.user, self.reply.conversation_id).await?;
-        let messages = prompt::messages(&self.chat.config, branch, self.reply.id);
+        let branch = self.chat.store.branch_to(self.user, self.reply.conversation_id, self.reply.id).await?;
+        let messages = prompt::messages(&self.chat.config, branch, &self.reply);
         let draft = prompt::draft(messages, self.chat.generation.clone(), None);
         let (draft, skipped) =
             self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
@@ -208,7 +212,7 @@ impl ReplyTask {
                     }
                 },
                 () = writer.stopped() => generation.cancel(),
-                Deleted = checkpoints.keep(if hold { "" } else { &outcome.content }) => generation.cancel(),
+                Deleted = checkpoints.keep(self.at_least(if hold { "" } else { &outcome.content })) => generation.cancel(),
                 () = told_to_stop(&mut stopping) => {
                     outcome.status = MessageStatus::Interrupted;
                     marks.extend(stream.marks());
@@ -216,6 +220,11 @@ impl ReplyTask {
                 }
             }
         }
+    }
+
+    /// What is stored of a reply that is written on is never less than it was.
+    fn at_least<'a>(&'a self, text: &'a str) -> &'a str {
+        if text.len() < self.reply.content.len() { &self.reply.content } else { text }
     }
 
     /// Lets the plugins see the reply. What they refuse is not kept, nor is a held reply that they did not see.
@@ -320,17 +329,4 @@ fn waiting(position: usize, wait: Option<Duration>) -> String {
         Some(seconds @ 2..=90) => format!("{place}, in about {seconds} seconds."),
         Some(seconds) => format!("{place}, in about {} minutes.", seconds.div_ceil(60)),
     }
-}
-
-/// The mark of a reply that was written without the oldest messages.
-pub(super) fn left_out(messages: usize) -> Mark {
-    let text = match messages {
-        1 => {
-            "The oldest message no longer fits the model's context; this reply was written without it.".into()
-        }
-        n => format!(
-            "The {n} oldest messages no longer fit the model's context; this reply was written without them."
-        ),
-    };
-    host_mark(text)
 }

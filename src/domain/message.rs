@@ -144,16 +144,26 @@ impl UserText {
     /// Accepts a message as typed. Line ends become `\n`, blank lines around it go, NUL characters go;
     /// indentation of its first line stays. `max_chars` is `[default.chat] max_message_chars`.
     pub fn parse(text: &str, max_chars: usize) -> Result<Self, Invalid> {
-        let text = text.replace("\r\n", "\n").replace(['\r', '\0'], "");
+        let text = plain(text);
         let text = text.trim_end();
         let start = text.find(|c: char| !c.is_whitespace()).unwrap_or(0);
-        let text = &text[text[..start].rfind('\n').map_or(0, |at| at + 1)..];
+        Self::within(text[text[..start].rfind('\n').map_or(0, |at| at + 1)..].to_owned(), max_chars)
+    }
+
+    /// Accepts a text with the space around it: what goes on behind it follows exactly there. Otherwise as [`UserText::parse`].
+    pub fn exactly(text: &str, max_chars: usize) -> Result<Self, Invalid> {
+        Self::within(plain(text), max_chars)
+    }
+
+    fn within(text: String, max_chars: usize) -> Result<Self, Invalid> {
         match text.chars().count() {
-            0 => Err(Invalid("Write something first: the message is empty.".into())),
+            _ if text.trim().is_empty() => {
+                Err(Invalid("Write something first: the message is empty.".into()))
+            }
             n if n > max_chars => {
                 Err(Invalid(format!("The message has {n} characters; at most {max_chars} are allowed.")))
             }
-            _ => Ok(Self(text.to_owned())),
+            _ => Ok(Self(text)),
         }
     }
 
@@ -168,9 +178,21 @@ impl UserText {
     }
 }
 
+/// Line ends as one character, without NUL.
+fn plain(text: &str) -> String {
+    text.replace("\r\n", "\n").replace(['\r', '\0'], "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_edited_answer_keeps_the_space_at_its_end() {
+        assert_eq!(UserText::exactly(" One,\r\n\r\n", 10).unwrap().as_str(), " One,\n\n");
+        assert!(UserText::exactly(" \n", 10).is_err());
+        assert!(UserText::exactly("ééééé", 4).is_err());
+    }
 
     #[test]
     fn a_message_keeps_its_indentation_and_loses_blank_lines_around_it() {

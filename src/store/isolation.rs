@@ -1,7 +1,7 @@
 //! Two people, and every method that names a conversation or a key: what is one's is not there for the other.
 
 use super::testing::{complete, key, store, turn, user};
-use super::{Store, StoreError};
+use super::{Store, StoreError, Versions};
 use crate::domain::{ApiKeyId, ConversationId, MessageId, Title, Trace, UserId};
 
 /// What each method answers about the conversation and the reply in it, to `user`.
@@ -15,6 +15,7 @@ async fn attempts(
     let title = Title::stored("Taken over".into());
     let answer = "Taken over".to_owned();
     vec![
+        ("begin_continuation", continue_and_finish(store, user, conversation, reply).await),
         ("find", store.find_conversation(user, conversation).await.map(drop)),
         ("branch", store.branch(user, conversation).await.map(drop)),
         ("find_message", store.find_message(user, conversation, reply).await.map(drop)),
@@ -28,7 +29,12 @@ async fn attempts(
                 .map(drop),
         ),
         ("begin_turn", begin_and_finish(store, user, conversation).await),
-        ("begin_retry", store.begin_retry(user, conversation, reply, MessageId::new()).await.map(drop)),
+        ("show", store.show(user, conversation, reply).await),
+        ("fork", store.fork(user, conversation, reply).await.map(drop)),
+        ("revise", store.revise(user, conversation, reply, "x".into(), vec![]).await.map(drop)),
+        ("begin_retry", retry_and_finish(store, user, conversation, reply).await),
+        ("delete_message", store.delete_message(user, conversation, reply).await),
+        ("restore", store.restore(user, conversation, reply).await),
         ("delete", store.delete_conversation(user, conversation).await),
         ("delete_api_key", store.delete_api_key(user, key).await),
     ]
@@ -41,6 +47,26 @@ async fn begin_and_finish(
 ) -> Result<(), StoreError> {
     let turn = store.begin_turn(user, conversation, turn("x")).await?;
     store.finish(turn.reply.id, &complete("y")).await.map(drop)
+}
+
+async fn continue_and_finish(
+    store: &Store,
+    user: UserId,
+    conversation: ConversationId,
+    reply: MessageId,
+) -> Result<(), StoreError> {
+    let reply = store.begin_continuation(user, conversation, reply).await?;
+    store.finish(reply.id, &complete("Kept, and more")).await.map(drop)
+}
+
+async fn retry_and_finish(
+    store: &Store,
+    user: UserId,
+    conversation: ConversationId,
+    reply: MessageId,
+) -> Result<(), StoreError> {
+    let reply = store.begin_retry(user, conversation, reply, MessageId::new()).await?;
+    store.finish(reply.id, &complete("y")).await.map(drop)
 }
 
 #[tokio::test]
@@ -66,6 +92,7 @@ async fn what_is_mine_is_not_there_for_anyone_else() {
     assert_eq!(store.latest_conversation(eve).await.unwrap(), None);
     assert_eq!(store.list_api_keys(eve).await.unwrap(), []);
     assert_eq!(all().await, before);
+    assert_eq!(store.versions(eve, mine).await.unwrap(), Versions::default());
     for (method, answer) in attempts(&store, ada, mine, reply, key.id).await {
         assert!(answer.is_ok(), "{method}: {answer:?}");
     }

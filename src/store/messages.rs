@@ -45,10 +45,23 @@ impl Store {
         user: UserId,
         conversation: ConversationId,
     ) -> Result<Vec<Message>, StoreError> {
+        match self.find_conversation(user, conversation).await?.head {
+            Some(head) => self.branch_to(user, conversation, head).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The branch that ends at a message, from its first message on.
+    pub async fn branch_to(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        message: MessageId,
+    ) -> Result<Vec<Message>, StoreError> {
         let branch: Vec<Message> = sqlx::query_as(
             "WITH RECURSIVE branch (id, parent_id, distance) AS ( \
                  SELECT m.id, m.parent_id, 0 FROM conversations c \
-                 JOIN messages m ON m.conversation_id = c.id AND m.id = c.head_id \
+                 JOIN messages m ON m.conversation_id = c.id AND m.id = $3 \
                  WHERE c.id = $1 AND c.user_id = $2 \
                  UNION ALL \
                  SELECT m.id, m.parent_id, b.distance + 1 FROM branch b \
@@ -58,13 +71,10 @@ impl Store {
         )
         .bind(conversation)
         .bind(user)
+        .bind(message)
         .fetch_all(&self.pool)
         .await?;
-        if branch.is_empty() {
-            // Blank, or not this person's?
-            self.find_conversation(user, conversation).await?;
-        }
-        Ok(branch)
+        if branch.is_empty() { Err(StoreError::NotFound) } else { Ok(branch) }
     }
 
     /// One message.

@@ -19,8 +19,10 @@ mod pool;
 mod sign_ins;
 mod text;
 mod traces;
+mod trash;
 mod turns;
 mod users;
+mod versions;
 
 use sqlx::any::AnyQueryResult;
 use sqlx::{Any, AnyPool, Transaction};
@@ -28,7 +30,9 @@ use sqlx::{Any, AnyPool, Transaction};
 pub use error::StoreError;
 pub use export::{KvEntry, KvKey};
 pub use pool::{Database, FiresidePool, sqlite_url};
+pub use trash::UNDO_WITHIN;
 pub use turns::{NewTurn, Outcome, Turn};
+pub use versions::{Version, Versions};
 
 /// A handle on the database; clones share its connections.
 #[derive(Debug, Clone)]
@@ -57,3 +61,5 @@ mod pool_tests;
 pub(crate) mod testing;
 #[cfg(test)]
 mod turns_tests;
+#[cfg(test)]
+mod versions_tests;

@@ -30,6 +30,7 @@ pub(crate) async fn locked(store: &Store) -> Transaction<'static, Any> {
 pub(crate) fn turn(text: &str) -> NewTurn {
     NewTurn {
         reply_id: MessageId::new(),
+        instead_of: None,
         text: text.into(),
         title: Title::from_first_words(text, 80),
         marks: vec![],

@@ -22,13 +22,16 @@ impl Store {
     }
 }
 
-/// Writes the trace of a reply that ends in this transaction.
+/// Writes the trace of a reply that ends in this transaction, in the place of the one that it had before it was written on.
 pub(super) async fn insert(
     write: &mut Transaction<'static, Any>,
     reply: MessageId,
     trace: &Trace,
 ) -> Result<(), StoreError> {
-    let query = sqlx::query("INSERT INTO reply_traces (message_id, trace) VALUES ($1, $2)");
+    let query = sqlx::query(
+        "INSERT INTO reply_traces (message_id, trace) VALUES ($1, $2) \
+         ON CONFLICT (message_id) DO UPDATE SET trace = EXCLUDED.trace",
+    );
     query.bind(reply).bind(to_json(trace)?).execute(&mut **write).await?;
     Ok(())
 }

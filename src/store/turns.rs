@@ -14,6 +14,8 @@ use crate::domain::{
 pub struct NewTurn {
     /// The id of the reply: chosen before, so that it can be announced as soon as the turn is written.
     pub reply_id: MessageId,
+    /// The message of which this is another version; none: it follows the head.
+    pub instead_of: Option<MessageId>,
     /// What the person said, after the plugins.
     pub text: String,
     /// Becomes the conversation's title when it has none yet.
@@ -58,7 +60,8 @@ impl Store {
     /// Writes a person's message and an empty reply to it, which become the end of the branch that is shown.
     ///
     /// # Errors
-    /// [`StoreError::ReplyRunning`] while another reply is written in this conversation.
+    /// [`StoreError::ReplyRunning`] while another reply is written in this conversation; [`StoreError::NotFound`] also when
+    /// it would be another version of what is no person's message.
     pub async fn begin_turn(
         &self,
         user: UserId,
@@ -96,11 +99,20 @@ impl Store {
         let now = now();
         let mut write = self.write().await?;
         let head = quiet_head(&mut write, user, conversation).await?;
+        let parent = match turn.instead_of {
+            None => head,
+            Some(old) => {
+                let parent = sqlx::query_scalar(
+                    "SELECT parent_id FROM messages WHERE id = $2 AND conversation_id = $1 AND role = 'user'",
+                );
+                parent.bind(conversation).bind(old).fetch_one(&mut *write).await?
+            }
+        };
         let user_message = Message {
             role: Role::User,
             content: turn.text,
             status: MessageStatus::Complete,
-            ..blank_reply(MessageId::new(), conversation, head, now)
+            ..blank_reply(MessageId::new(), conversation, parent, now)
         };
         let mut reply = Message {
             marks: turn.marks,
@@ -112,20 +124,23 @@ impl Store {
         if let Some(trace) = trace {
             traces::insert(&mut write, reply.id, trace).await?;
         }
+        // The first message names a conversation, another version of it does so again.
         let titled = sqlx::query(
-            "UPDATE conversations SET title = $3, title_by = 'words' \
-             WHERE id = $1 AND user_id = $2 AND title_by = 'nobody'",
+            "UPDATE conversations SET title = $3, title_by = 'words' WHERE id = $1 AND user_id = $2 \
+             AND (title_by = 'nobody' OR title_by = 'words' AND $4 = 1)",
         );
-        titled.bind(conversation).bind(user).bind(&turn.title).execute(&mut *write).await?;
+        let first = i64::from(parent.is_none());
+        titled.bind(conversation).bind(user).bind(&turn.title).bind(first).execute(&mut *write).await?;
         set_head(&mut write, user, conversation, reply.id, now).await?;
         write.commit().await?;
         Ok(Turn { user_message, reply })
     }
 
-    /// Writes an empty reply beside `old`, answering the same message; it becomes the head, and `old` stays.
+    /// Writes an empty reply beside `old`, answering the same message, or to `old` where that is a person's message; it becomes the
+    /// head, and `old` stays.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] also when `old` is no reply; [`StoreError::ReplyRunning`] as for a turn.
+    /// [`StoreError::ReplyRunning`] as for a turn.
     pub async fn begin_retry(
         &self,
         user: UserId,
@@ -137,7 +152,8 @@ impl Store {
         let mut write = self.write().await?;
         quiet_head(&mut write, user, conversation).await?;
         let parent = sqlx::query_scalar(
-            "SELECT parent_id FROM messages WHERE id = $2 AND conversation_id = $1 AND role = 'assistant'",
+            "SELECT CASE WHEN role = 'assistant' THEN parent_id ELSE id END FROM messages \
+             WHERE id = $2 AND conversation_id = $1",
         );
         let parent: Option<MessageId> = parent.bind(conversation).bind(old).fetch_one(&mut *write).await?;
         let reply = blank_reply(reply_id, conversation, parent, now);
@@ -145,6 +161,33 @@ impl Store {
         set_head(&mut write, user, conversation, reply.id, now).await?;
         write.commit().await?;
         Ok(reply)
+    }
+
+    /// Lets a reply that is over be written on; it keeps its text and becomes the head. Returns it as it was.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] also when it is no reply or something follows it; [`StoreError::ReplyRunning`] as for a turn.
+    pub async fn begin_continuation(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        reply: MessageId,
+    ) -> Result<Message, StoreError> {
+        let now = now();
+        let mut write = self.write().await?;
+        quiet_head(&mut write, user, conversation).await?;
+        let last = sqlx::query_as(
+            "SELECT * FROM messages m WHERE m.id = $2 AND m.conversation_id = $1 AND m.role = 'assistant' \
+             AND NOT EXISTS (SELECT 1 FROM messages f WHERE f.conversation_id = $1 AND f.parent_id = m.id)",
+        );
+        let was: Message = last.bind(conversation).bind(reply).fetch_one(&mut *write).await?;
+        let update = sqlx::query(
+            "UPDATE messages SET status = 'generating', finish_reason = NULL, error = NULL, updated_at = $2 WHERE id = $1",
+        );
+        update.bind(reply).bind(now).execute(&mut *write).await?;
+        set_head(&mut write, user, conversation, reply, now).await?;
+        write.commit().await?;
+        Ok(was)
     }
 
     /// Keeps the text so far of a reply. `false`: it is not being written any more, nothing was kept.
@@ -195,7 +238,7 @@ impl Store {
 }
 
 /// The head of this person's conversation, in which no reply is being written.
-async fn quiet_head(
+pub(super) async fn quiet_head(
     write: &mut Transaction<'static, Any>,
     user: UserId,
     conversation: ConversationId,
@@ -215,7 +258,7 @@ async fn quiet_head(
     }
 }
 
-async fn set_head(
+pub(super) async fn set_head(
     write: &mut Transaction<'static, Any>,
     user: UserId,
     conversation: ConversationId,
@@ -228,7 +271,7 @@ async fn set_head(
 }
 
 /// A reply of which nothing has been said.
-fn blank_reply(
+pub(super) fn blank_reply(
     id: MessageId,
     conversation_id: ConversationId,
     parent_id: Option<MessageId>,

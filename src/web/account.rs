@@ -6,10 +6,10 @@ use rocket::response::Redirect;
 use rocket::{Either, State, delete, get, post, routes};
 use rocket_dyn_templates::Template;
 
+use super::account_views::{AccountView, Said};
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn, remember, sign_in_id};
 use super::refusal::{Page, Refusal};
-use super::views::{AccountView, Said};
 use crate::accounts::{AccountError, Accounts};
 use crate::chat::Chat;
 use crate::domain::{ApiKeyId, User};

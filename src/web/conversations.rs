@@ -17,7 +17,7 @@ pub(super) fn routes() -> Vec<rocket::Route> {
 
 /// A fragment that also changes the address bar.
 #[derive(Responder)]
-struct Pushed {
+pub(super) struct Pushed {
     inner: Template,
     push_url: rocket::http::Header<'static>,
 }
@@ -105,7 +105,8 @@ async fn delete(
     }
 }
 
-async fn navigate(chat: &Chat, user: &User, to: Conversation) -> Result<Pushed, ChatError> {
+/// Shows another conversation in the place of the open one.
+pub(super) async fn navigate(chat: &Chat, user: &User, to: Conversation) -> Result<Pushed, ChatError> {
     let push_url = rocket::http::Header::new("HX-Push-Url", address(&to));
     let inner = Template::render("partials/navigation", PageView::load(chat, user, to).await?);
     Ok(Pushed { inner, push_url })

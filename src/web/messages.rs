@@ -1,4 +1,4 @@
-//! Messages: send, follow, stop, write anew.
+//! Messages: send, follow, stop.
 
 use rocket::form::{Form, FromForm};
 use rocket::http::Status;
@@ -16,7 +16,7 @@ use crate::chat::{Chat, ChatError};
 use crate::domain::{ConversationId, MessageId};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![send, message, events, stop, regenerate]
+    routes![send, message, events, stop]
 }
 
 #[derive(FromForm)]
@@ -51,7 +51,8 @@ async fn message(
     message: MessageId,
     chat: &State<Chat>,
 ) -> Result<Template, WebError> {
-    let message = MessageView::from(chat.message(&user, id, message).await?);
+    let message = chat.message(&user, id, message).await?;
+    let message = MessageView::new(message, &chat.versions(&user, id).await?);
     Ok(Template::render("partials/message", context! { message, naming: chat.is_being_named(id) }))
 }
 
@@ -89,15 +90,4 @@ async fn stop(
 ) -> Result<Status, WebError> {
     chat.stop(&user, id, reply).await?;
     Ok(Status::NoContent)
-}
-
-#[post("/c/<id>/messages/<reply>/regenerate")]
-async fn regenerate(
-    user: SignedIn,
-    id: ConversationId,
-    reply: MessageId,
-    chat: &State<Chat>,
-) -> Result<Template, WebError> {
-    let message = MessageView::from(chat.regenerate(&user, id, reply).await?);
-    Ok(Template::render("partials/message", context! { message }))
 }

@@ -1,10 +1,11 @@
 //! Rocket: guards, pages, event streams, errors.
 //!
 //! Invariants: a handler parses, calls one service method and renders; permission is in its parameter types; no
-//! GET changes anything, but for `/`, which makes the first conversation; a stream only shows what the server
+//! GET changes anything, but for `/`, which makes the first conversation, and for `?at=`, which chooses the branch that is shown; a stream only shows what the server
 //! writes anyway.
 
 mod account;
+mod account_views;
 mod api;
 mod conversations;
 mod csrf;
@@ -27,6 +28,7 @@ mod rehearsal_view;
 mod sign_in;
 mod sse;
 mod traces;
+mod versions;
 mod views;
 
 use rocket::Route;
@@ -50,7 +52,8 @@ pub fn stage() -> AdHoc {
 
 /// Every route, as it is mounted at `/`.
 pub fn routes() -> Vec<Route> {
-    let chat = [conversations::routes(), messages::routes(), traces::routes()].concat();
+    let messages = [messages::routes(), versions::routes(), traces::routes()].concat();
+    let chat = [conversations::routes(), messages].concat();
     let account = [account::routes(), export::routes()].concat();
     let plugins = [plugins::routes(), plugin_settings::routes(), plugin_switches::routes()].concat();
     [sign_in::routes(), account, chat, plugins, operations::routes()].concat()

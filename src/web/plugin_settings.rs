@@ -7,12 +7,12 @@ use rocket::http::Status;
 use rocket::{State, post, routes};
 use rocket_dyn_templates::{Template, context};
 
+use super::account_views::{AccountView, Said};
 use super::error::WebError;
 use super::guards::{Administrator, Htmx, SignedIn};
 use super::plugin_form_view::PluginFormView;
 use super::plugin_views::{Done, PluginView};
 use super::refusal::{Page, Refusal};
-use super::views::{AccountView, Said};
 use crate::accounts::Accounts;
 use crate::chat::{Chat, ChatError, Filled};
 use crate::plugins::FieldErrors;

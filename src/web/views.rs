@@ -2,16 +2,13 @@
 
 use serde::Serialize;
 
-use super::error::WebError;
-use super::plugin_form_view::PluginFormView;
-use crate::accounts::Accounts;
 use crate::chat::{Chat, ChatError};
 use crate::domain::{
-    ApiKey, Conversation, FinishReason, KeyName, Mark, Message, MessageStatus, Role, User, UserRole, in_words,
+    Conversation, FinishReason, Mark, Message, MessageId, MessageStatus, Role, User, UserRole,
 };
 use crate::engine::EngineState;
 use crate::plugins::Command;
-use crate::store::Turn;
+use crate::store::{Turn, Versions};
 
 /// The whole page, and every partial of it.
 #[derive(Serialize)]
@@ -139,6 +136,7 @@ impl ChatView {
         messages: Vec<Message>,
     ) -> Result<Self, ChatError> {
         let commands = chat.commands(user, conversation.id).await?;
+        let versions = chat.versions(user, conversation.id).await?;
         Ok(Self {
             commands: commands.into_iter().map(CommandView::from).collect(),
             id: conversation.id.to_string(),
@@ -146,7 +144,33 @@ impl ChatView {
             greeting: chat.config().greeting.clone(),
             max_message_chars: chat.config().max_message_chars,
             switches: chat.has_optional_plugins(),
-            messages: messages.into_iter().map(MessageView::from).collect(),
+            messages: messages.into_iter().map(|message| MessageView::new(message, &versions)).collect(),
+        })
+    }
+}
+
+/// The messages of the open conversation, after something was done to one of them.
+#[derive(Serialize)]
+pub struct ThreadView {
+    chat: ChatView,
+    being_named: bool,
+    /// What can be brought back.
+    deleted: Option<String>,
+}
+
+impl ThreadView {
+    /// Reads what is shown now.
+    pub async fn load(
+        chat: &Chat,
+        user: &User,
+        conversation: Conversation,
+        deleted: Option<MessageId>,
+    ) -> Result<Self, ChatError> {
+        let messages = chat.messages(user, conversation.id).await?;
+        Ok(Self {
+            being_named: chat.is_being_named(conversation.id),
+            chat: ChatView::load(chat, user, conversation, messages).await?,
+            deleted: deleted.map(|id| id.to_string()),
         })
     }
 }
@@ -163,6 +187,33 @@ pub struct MessageView {
     error: Option<String>,
     marks: Vec<Mark>,
     can_retry: bool,
+    /// It ended before the model was done, or a person wrote its end.
+    unfinished: bool,
+    version: Option<VersionView>,
+    /// What it follows; versions have it in common.
+    follows: String,
+}
+
+/// A message among its versions.
+#[derive(Serialize)]
+pub struct VersionView {
+    number: usize,
+    count: usize,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+impl MessageView {
+    /// A message with its place among its versions.
+    pub fn new(message: Message, versions: &Versions) -> Self {
+        let version = versions.of(&message).map(|version| VersionView {
+            number: version.number,
+            count: version.count,
+            previous: version.previous.map(|id| id.to_string()),
+            next: version.next.map(|id| id.to_string()),
+        });
+        Self { version, ..Self::from(message) }
+    }
 }
 
 impl From<Message> for MessageView {
@@ -178,6 +229,11 @@ impl From<Message> for MessageView {
             finish_reason: message.finish_reason.map(|reason| reason.as_str()),
             error: message.error,
             marks: message.marks,
+            unfinished: message.status != MessageStatus::Complete
+                || message.finish_reason == Some(FinishReason::Length)
+                || message.usage.is_none(),
+            version: None,
+            follows: message.parent_id.unwrap_or(MessageId::UNKNOWN).to_string(),
             can_retry: message.role == Role::Assistant
                 && !live
                 && message.finish_reason != Some(FinishReason::Plugin),
@@ -205,78 +261,6 @@ impl ModelView {
             EngineState::Ready(model) => view("ready", model.name.clone(), 100, String::new()),
             EngineState::Failed(sentence) => view("failed", String::new(), 0, sentence),
             EngineState::Stopped => view("failed", String::new(), 0, "The server is stopping.".into()),
-        }
-    }
-}
-
-/// The page of one's own account, and every part of it.
-#[derive(Serialize)]
-pub struct AccountView {
-    user: UserView,
-    keys: Vec<KeyView>,
-    max_name_chars: usize,
-    min_password_chars: usize,
-    plugins: Vec<PluginFormView>,
-    said: Said,
-}
-
-/// What the page says about what was just done.
-#[derive(Default, Serialize)]
-pub struct Said {
-    /// A new API key, shown this once.
-    pub secret: Option<String>,
-    /// Why no key was made.
-    pub key_error: Option<String>,
-    /// The password is a new one.
-    pub password_changed: bool,
-    /// Why it is not.
-    pub password_error: Option<String>,
-    /// Browsers that were signed out.
-    pub signed_out: Option<u64>,
-}
-
-impl AccountView {
-    /// Reads what the page shows.
-    pub async fn load(accounts: &Accounts, chat: &Chat, user: &User, said: Said) -> Result<Self, WebError> {
-        Ok(Self {
-            user: UserView::new(user),
-            keys: accounts.keys(user).await?.into_iter().map(KeyView::from).collect(),
-            max_name_chars: KeyName::MAX_CHARS,
-            min_password_chars: accounts.config().min_password_chars,
-            plugins: PluginFormView::of_person(chat, user).await?,
-            said,
-        })
-    }
-
-    /// The page with one form as it was just filled in.
-    pub fn with_form(mut self, filled: PluginFormView) -> Self {
-        for form in &mut self.plugins {
-            if form.plugin == filled.plugin {
-                form.clone_from(&filled);
-            }
-        }
-        self
-    }
-}
-
-/// One API key.
-#[derive(Serialize)]
-pub struct KeyView {
-    id: String,
-    name: String,
-    hint: String,
-    created: String,
-    last_used: Option<String>,
-}
-
-impl From<ApiKey> for KeyView {
-    fn from(key: ApiKey) -> Self {
-        Self {
-            id: key.id.to_string(),
-            name: key.name.to_string(),
-            hint: key.hint,
-            created: in_words(key.created_at),
-            last_used: key.last_used_at.map(in_words),
         }
     }
 }

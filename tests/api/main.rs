@@ -34,3 +34,4 @@ mod replies;
 mod shipped;
 mod traces;
 mod trouble;
+mod versions;

@@ -133,22 +133,6 @@ async fn a_failure_is_told_with_its_sentence_and_can_be_tried_again() {
 }
 
 #[tokio::test]
-async fn only_the_last_reply_can_be_written_anew() {
-    let app = TestApp::start(ECHO).await;
-    let ada = app.person("ada").await;
-    let conversation = ada.new_conversation().await;
-    let first = ada.send(&conversation, "first").await;
-    ada.read(&first).await;
-    ada.ask(&conversation, "second").await;
-
-    let path = format!("/c/{conversation}/messages/{}/regenerate", first.id);
-    let refused = ada.htmx(Method::POST, &path).send().await.unwrap();
-
-    assert_eq!(refused.status(), 422);
-    assert!(ada.page(&format!("/c/{conversation}")).await.contains("second"), "nothing left the page");
-}
-
-#[tokio::test]
 async fn a_second_message_while_a_reply_runs_is_a_conflict_and_writes_nothing() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;

@@ -14,6 +14,7 @@ mod plugins;
 mod text;
 mod title;
 mod trace;
+mod versions;
 mod walk;
 mod window;
 

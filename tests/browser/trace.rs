@@ -42,6 +42,7 @@ async fn a_reply_explains_itself_at_each_size_in_light_and_dark() {
     seat.until_over(2).await;
     inspect(&seat, "explained").await;
 
+    window.click("#messages > :last-child .menu summary").await;
     window.click("#messages > :last-child .why").await;
     window.until("location.pathname.endsWith('/trace')").await;
     let text: String = window.eval("document.querySelector('main').innerText").await;

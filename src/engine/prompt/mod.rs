@@ -43,6 +43,13 @@ pub struct Segment {
     kept: Option<Vec<i32>>,
 }
 
+impl Segment {
+    /// A stretch of text, of which the model's own tokens are not known.
+    pub fn new(origin: Origin, message: Option<usize>, text: String) -> Self {
+        Self { origin, text, message, kept: None }
+    }
+}
+
 /// Where a stretch of a prompt comes from. Only the template's may form special tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -102,7 +109,7 @@ pub(super) struct PromptBuilder {
 impl PromptBuilder {
     /// How many tokens a text has as a content.
     pub(super) fn count(&self, text: &str) -> usize {
-        let segment = Segment { origin: Origin::User, text: text.to_owned(), message: None, kept: None };
+        let segment = Segment::new(Origin::User, None, text.to_owned());
         self.tokens_of_run(&[segment]).len()
     }
 
@@ -158,7 +165,7 @@ impl PromptBuilder {
         let parts = marks.parts(&rendered, &contents).into_iter();
         let segments = parts.map(|part| match part.content {
             Some(index) => self.content(index, messages[index], part.text),
-            None => Segment { origin: Origin::Template, text: part.text, message: None, kept: None },
+            None => Segment::new(Origin::Template, None, part.text),
         });
         Ok(segments.collect())
     }

@@ -14,7 +14,7 @@ impl PromptBuilder {
         let before = prompt.segments;
         let segments = segments.into_iter().map(|(origin, text)| {
             let same = before.iter().find(|segment| segment.origin == origin && segment.text == text);
-            let new = || Segment { origin: Origin::Plugin, text, message: None, kept: None };
+            let new = || Segment::new(Origin::Plugin, None, text);
             same.cloned().unwrap_or_else(new)
         });
         let segments: Vec<_> = segments.collect();
