@@ -4,6 +4,7 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 const alertWith = (...nodes) => $("#alert").replaceChildren(...nodes);
+const last = selector => [...document.querySelectorAll(selector)].at(-1);
 const on = (event, handle, capture) => document.addEventListener(event, handle, capture);
 
 // -- Markdown: text in `.source` becomes HTML in `.rendered`, which htmx never looks into --
@@ -175,7 +176,7 @@ on("input", ({ target }) => {
   offer(target.value);
 });
 on("keydown", event => {
-  if (choose(event)) event.preventDefault();
+  if (choose(event) || shortcut(event)) event.preventDefault();
   else if (event.key === "Enter" && event.target.id === "message") {
     // While an input method composes, Enter chooses a word; Safari tells by keyCode 229 only.
     if (event.shiftKey || event.isComposing || event.keyCode === 229) return;
@@ -191,6 +192,19 @@ on("keydown", event => {
     else if ("sidebar" in document.body.dataset) sidebar(false);
   }
 });
+
+// Whatever says in `aria-keyshortcuts` that a key is its own is clicked by it, or gets the focus.
+function shortcut({ key, code, altKey, ctrlKey, metaKey, target }) {
+  const box = target.id === "message";
+  if (box && key === "ArrowUp" && !target.value) return last("#messages .user .edit")?.click() === undefined;
+  const typing = target.matches?.("input, textarea, select");
+  const combination = altKey ? `Alt+${code.replace("Key", "")}` : typing || ctrlKey || metaKey ? "" : key;
+  const element = combination && last(`[aria-keyshortcuts=${JSON.stringify(combination)}]`);
+  if (!element) return false;
+  if (element.matches("input, textarea")) element.focus();
+  else element.click();
+  return true;
+}
 
 // -- The list of commands: what is typed behind a / chooses among them --
 
@@ -252,6 +266,11 @@ on("htmx:after:request", ({ detail: { ctx } }) => {
   following = true;
 });
 on("htmx:finally:request", ({ detail: { ctx } }) => {
+  const source = ctx.sourceElement;
+  // What was used is gone: whoever works by keyboard goes on at what took its place.
+  if (!source.isConnected && document.activeElement === document.body) {
+    (document.getElementById(source.id) ?? $("#chat"))?.focus({ preventScroll: true });
+  }
   if (ctx.sourceElement === composer) $("#message").readOnly = false;
 });
 
@@ -332,6 +351,7 @@ on("click", ({ target }) => {
   const { copy, sidebar: side, rename: title, dismiss } = button.dataset;
   if (copy) copyText(button, $(copy, button.closest("figure, article")).textContent);
   else if (side) sidebar(side === "open");
+  else if (button.dataset.dialog) $(button.dataset.dialog).showModal();
   else if (title != null) rename(button.closest("li"), true);
   else if (dismiss != null) alertWith();
   else if (button.id === "latest") follow(true);

@@ -66,6 +66,7 @@ impl Chat {
             self.live.stop(message.id);
         }
         self.engine.forget(id);
+        self.queues.forget(id);
         let mut rest = self.conversations(user).await?;
         match rest.len() {
             0 => Ok(self.store.create_conversation(user.id).await?),

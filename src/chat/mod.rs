@@ -15,6 +15,7 @@ mod follow;
 mod live;
 mod plugin_settings;
 mod prompt;
+mod queued;
 mod render;
 mod request;
 mod services;
@@ -35,6 +36,7 @@ pub use export::Export;
 pub use follow::{Follower, ReplyEvent};
 pub use live::{Live, LiveReply, LiveWriter};
 pub use plugin_settings::{Filled, PluginSwitch};
+pub use queued::{Queued, Sent};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 pub use services::services;
 pub use workshop::{Script, restore_plugin_states};
@@ -58,6 +60,7 @@ pub struct Chat {
     engine: Engine,
     live: Live,
     naming: title::Naming,
+    queues: queued::Queues,
     config: ChatConfig,
     generation: SamplingParams,
     limits: LimitsConfig,
@@ -83,6 +86,7 @@ impl Chat {
             engine,
             live: Live::default(),
             naming: title::Naming::default(),
+            queues: queued::Queues::default(),
             config,
             generation,
             limits,
@@ -123,10 +127,11 @@ impl Chat {
         conversation: ConversationId,
         text: UserText,
     ) -> Result<Turn, ChatError> {
+        self.check_quiet(user, conversation).await?;
         self.turn(user, conversation, None, text).await
     }
 
-    /// As [`Chat::send`], perhaps as another version of a message.
+    /// A turn in a quiet conversation, perhaps with another version of a message.
     async fn turn(
         &self,
         user: &User,
@@ -134,7 +139,6 @@ impl Chat {
         instead_of: Option<MessageId>,
         text: UserText,
     ) -> Result<Turn, ChatError> {
-        self.check_quiet(user, conversation).await?;
         let place = self.engine.reserve(user.id)?;
         let plugins = self.plugins_of(user, Some(conversation)).await?;
         let context = self.context(user, conversation);

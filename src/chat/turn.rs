@@ -50,7 +50,9 @@ impl ReplyTask {
         // Before viewers look again.
         let conversation = self.reply.conversation_id;
         let begun = title::begin(&self.chat, &self.plugins, self.user, conversation).await;
+        self.chat.send_next(self.user, conversation).await;
         writer.close(outcome.error);
+        self.chat.send_next(self.user, conversation).await; // What was sent in between.
         if let Some(begun) = begun {
             begun.name(&self.chat, &self.plugins, &self.context, self.user).await;
         }

@@ -74,7 +74,11 @@ impl Chat {
                 let text = UserText::exactly(text, self.config.max_message_chars)?;
                 self.revise(user, conversation, message, text).await
             }
-            _ => Ok(self.turn(user, conversation, Some(message), self.parse_text(text)?).await?.reply),
+            _ => {
+                let text = self.parse_text(text)?;
+                self.check_quiet(user, conversation).await?;
+                Ok(self.turn(user, conversation, Some(message), text).await?.reply)
+            }
         }
     }
 

@@ -4,19 +4,19 @@ use rocket::form::{Form, FromForm};
 use rocket::http::Status;
 use rocket::response::Redirect;
 use rocket::response::stream::EventStream;
-use rocket::{Either, Shutdown, State, get, post, routes, tokio};
+use rocket::{Either, Shutdown, State, delete, get, post, routes, tokio};
 use rocket_dyn_templates::{Template, context};
 
 use super::conversations::address;
 use super::error::WebError;
 use super::guards::{Htmx, LastEventId, SignedIn};
 use super::sse;
-use super::views::{MessageView, TurnView};
-use crate::chat::{Chat, ChatError};
+use super::views::{MessageView, QueuedView, ThreadView, TurnView};
+use crate::chat::{Chat, ChatError, Sent};
 use crate::domain::{ConversationId, MessageId};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![send, message, events, stop]
+    routes![send, message, events, stop, take_back]
 }
 
 #[derive(FromForm)]
@@ -34,13 +34,19 @@ async fn send(
     chat: &State<Chat>,
 ) -> Result<Either<Template, Redirect>, WebError> {
     let text = chat.parse_text(form.message).map_err(ChatError::Invalid)?;
-    let turn = chat.send(&user, id, text).await?;
+    let sent = chat.send_or_queue(&user, id, text).await?;
     let conversation = chat.conversation(&user, id).await?;
     if !htmx.fragment {
         return Ok(Either::Right(Redirect::to(address(&conversation))));
     }
-    let turn = TurnView::load(chat, &user, &conversation, turn).await?;
-    Ok(Either::Left(Template::render("partials/turn", turn)))
+    Ok(Either::Left(match sent {
+        Sent::Now(turn) => {
+            Template::render("partials/turn", TurnView::load(chat, &user, &conversation, turn).await?)
+        }
+        Sent::Later(queued) => {
+            Template::render("partials/queued", context! { queued: QueuedView::new(id, queued) })
+        }
+    }))
 }
 
 /// One message as it stands now; a reply that is over asks for itself here.
@@ -90,4 +96,24 @@ async fn stop(
 ) -> Result<Status, WebError> {
     chat.stop(&user, id, reply).await?;
     Ok(Status::NoContent)
+}
+
+/// Takes a message back that waits for a reply's end.
+#[delete("/c/<id>/queued/<message>")]
+async fn take_back(
+    user: SignedIn,
+    id: ConversationId,
+    message: MessageId,
+    htmx: Htmx,
+    chat: &State<Chat>,
+) -> Result<Either<Template, Redirect>, WebError> {
+    chat.take_back(&user, id, message).await?;
+    let conversation = chat.conversation(&user, id).await?;
+    if !htmx.fragment {
+        return Ok(Either::Right(Redirect::to(address(&conversation))));
+    }
+    Ok(Either::Left(Template::render(
+        "partials/thread",
+        ThreadView::load(chat, &user, conversation, None).await?,
+    )))
 }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::chat::{Chat, ChatError};
+use crate::chat::{Chat, ChatError, Queued};
 use crate::domain::{
-    Conversation, FinishReason, Mark, Message, MessageId, MessageStatus, Role, User, UserRole,
+    Conversation, ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, User, UserRole,
 };
 use crate::engine::EngineState;
 use crate::plugins::Command;
@@ -112,6 +112,8 @@ pub struct ChatView {
     /// Whether there are plugins to turn off.
     switches: bool,
     messages: Vec<MessageView>,
+    /// Messages that wait for the end of a reply.
+    queued: Vec<QueuedView>,
     commands: Vec<CommandView>,
 }
 
@@ -137,7 +139,9 @@ impl ChatView {
     ) -> Result<Self, ChatError> {
         let commands = chat.commands(user, conversation.id).await?;
         let versions = chat.versions(user, conversation.id).await?;
+        let queued = chat.queued(user, conversation.id).await?.into_iter();
         Ok(Self {
+            queued: queued.map(|queued| QueuedView::new(conversation.id, queued)).collect(),
             commands: commands.into_iter().map(CommandView::from).collect(),
             id: conversation.id.to_string(),
             title: conversation.title.to_string(),
@@ -237,6 +241,27 @@ impl From<Message> for MessageView {
             can_retry: message.role == Role::Assistant
                 && !live
                 && message.finish_reason != Some(FinishReason::Plugin),
+        }
+    }
+}
+
+/// A message that waits for the end of a reply.
+#[derive(Serialize)]
+pub struct QueuedView {
+    id: String,
+    conversation_id: String,
+    content: String,
+    problem: Option<String>,
+}
+
+impl QueuedView {
+    /// One in this conversation.
+    pub fn new(conversation: ConversationId, queued: Queued) -> Self {
+        Self {
+            id: queued.id.to_string(),
+            conversation_id: conversation.to_string(),
+            content: queued.text.into_string(),
+            problem: queued.problem,
         }
     }
 }

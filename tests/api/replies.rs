@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{ECHO, TestApp};
+use crate::support::{ECHO, Home, Reply, TestApp, reply_id, unescape};
 
 #[tokio::test]
 async fn a_reply_streams_and_is_there_after_a_reload() {
@@ -133,17 +133,64 @@ async fn a_failure_is_told_with_its_sentence_and_can_be_tried_again() {
 }
 
 #[tokio::test]
-async fn a_second_message_while_a_reply_runs_is_a_conflict_and_writes_nothing() {
+async fn messages_sent_while_a_reply_runs_wait_for_its_end_and_are_answered_in_their_order() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
-    let script = json!({ "pieces": ["word "], "repeat": 10_000, "delay_ms": 5 }).to_string();
+    let script = json!({ "pieces": ["word "], "repeat": 40, "delay_ms": 10 }).to_string();
 
-    ada.send(&conversation, &script).await;
-    let second = ada.try_send(&conversation, "impatient words").await;
+    let first = ada.send(&conversation, &script).await;
+    let mut waiting = Vec::new();
+    for text in ["second words", "third words", "fourth words"] {
+        let answer = ada.try_send(&conversation, text).await;
+        assert_eq!(answer.status(), 200);
+        waiting.push(answer.text().await.unwrap());
+    }
+    let full = ada.try_send(&conversation, "fifth words").await;
 
-    assert_eq!(second.status(), 409);
-    assert!(!ada.page(&format!("/c/{conversation}")).await.contains("impatient words"));
+    assert_eq!(full.status(), 422);
+    assert!(waiting[0].contains("second words") && waiting[0].contains("It is sent when"), "{}", waiting[0]);
+    let id = unescape(&waiting[2]).split("/queued/").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let path = format!("/c/{conversation}/queued/{id}");
+    let bob = app.person("bob").await;
+    assert_eq!(bob.htmx(Method::DELETE, &path).send().await.unwrap().status(), 404);
+    assert!(ada.htmx(Method::DELETE, &path).send().await.unwrap().status().is_success());
+    ada.read(&first).await;
+    let page = loop {
+        let page = ada.page(&format!("/c/{conversation}")).await;
+        match reply_id(&page) {
+            Some(id) => drop(ada.read(&Reply { conversation: conversation.clone(), id }).await),
+            None if page.contains("/queued/") => tokio::task::yield_now().await,
+            None => break page,
+        }
+    };
+    let places: Vec<_> =
+        ["word word", "second words", "third words"].map(|text| page.rfind(text).unwrap()).into();
+    assert!(places.is_sorted(), "{places:?}");
+    assert!(!page.contains("fourth words") && !page.contains("fifth words"));
+}
+
+#[tokio::test]
+async fn a_waiting_message_that_is_refused_says_why_and_waits_for_its_person() {
+    let home = Home::new(ECHO);
+    home.write("plugins/no.rhai", r#"fn on_message(ctx, text) { if text == "no" { deny("Not that.") } }"#);
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let script = json!({ "pieces": ["word "], "repeat": 20, "delay_ms": 10 }).to_string();
+    let first = ada.send(&conversation, &script).await;
+    for text in ["no", "yes"] {
+        assert_eq!(ada.try_send(&conversation, text).await.status(), 200);
+    }
+
+    ada.read(&first).await;
+    let page = ada.page(&format!("/c/{conversation}")).await;
+
+    assert!(page.contains("Not that.") && page.matches("queued-").count() == 2, "{page}");
+    let id = page.split("queued-").nth(1).unwrap().split('"').next().unwrap();
+    let path = format!("/c/{conversation}/queued/{id}");
+    let rest = ada.htmx(Method::DELETE, &path).send().await.unwrap().text().await.unwrap();
+    assert!(rest.contains(">yes<") && !rest.contains("queued-"), "the next one is sent: {rest}");
 }
 
 #[tokio::test]

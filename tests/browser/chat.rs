@@ -60,15 +60,19 @@ async fn what_a_refused_message_said_stays_in_the_box() {
     seat.window.until("document.querySelector('[aria-busy]')").await;
     assert_eq!(seat.window.eval::<String>("document.querySelector('#message').value").await, "");
 
-    seat.send("Are you done?").await;
+    for waiting in 1..=3 {
+        seat.send("Are you done?").await;
+        seat.window.until(&format!("document.querySelectorAll('.queued').length === {waiting}")).await;
+    }
+    seat.send("Well?").await;
     seat.window.until("document.querySelector('#alert .alert')").await;
 
-    assert_eq!(seat.window.eval::<String>("document.querySelector('#message').value").await, "Are you done?");
-    assert_eq!(seat.window.eval::<usize>("document.querySelectorAll('.message').length").await, 2);
+    assert_eq!(seat.window.eval::<String>("document.querySelector('#message').value").await, "Well?");
+    assert_eq!(seat.window.eval::<usize>("document.querySelectorAll('.message').length").await, 5);
     seat.window.click("[data-dismiss]").await;
     seat.window.until("!document.querySelector('.alert')").await;
     let console = seat.window.console().await;
-    assert!(console.iter().all(|line| line.contains("409")), "{console:?}");
+    assert!(console.iter().all(|line| line.contains("422")), "{console:?}");
 }
 
 #[tokio::test]
@@ -137,5 +141,23 @@ async fn the_page_follows_the_text_until_the_reader_scrolls_up() {
 
     seat.window.click("#latest").await;
     seat.window.until(&format!("{BELOW} < 5 && !document.querySelector('#latest').checkVisibility()")).await;
+    seat.leave().await;
+}
+
+#[tokio::test]
+async fn a_message_sent_while_a_reply_runs_waits_below_it_and_is_answered_by_itself() {
+    let seat = Seat::echo().await;
+    let window = &seat.window;
+    seat.send(&script(&["slow "], 60, 20)).await;
+    window.until("document.querySelector('[aria-busy]')").await;
+
+    seat.send("Are you done?").await;
+    window.until("document.querySelector('.queued')").await;
+    assert_eq!(window.eval::<String>("document.querySelector('#message').value").await, "");
+    super::looks::inspect(&seat, "queued").await;
+    seat.until_over(4).await;
+
+    window.until("!document.querySelector('.queued')").await;
+    assert_eq!(seat.last_text().await, "Are you done?");
     seat.leave().await;
 }

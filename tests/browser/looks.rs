@@ -38,6 +38,14 @@ const FLAWS: &str = r"(() => {
     return flaws;
 })()";
 
+/// axe-core's rules for WCAG 2.2 AA and its own best practices; `vendor/README.md` says where it comes from.
+const AXE: &str = include_str!("vendor/axe.min.js");
+
+/// What axe-core finds serious or critical, with the element.
+const VIOLATIONS: &str = r"axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 160)}`)))";
+
 pub async fn inspect(seat: &Seat, name: &str) {
     for (width, height) in SIZES {
         for dark in [false, true] {
@@ -48,6 +56,11 @@ pub async fn inspect(seat: &Seat, name: &str) {
             seat.window.until(settled).await;
             let flaws: Vec<String> = seat.window.eval(FLAWS).await;
             assert_eq!(flaws, Vec::<String>::new(), "{name} at {width} pixels, {colours}");
+            if dark == (width < 600) {
+                seat.window.run(AXE).await;
+                let violations: Vec<String> = seat.window.promised(VIOLATIONS).await;
+                assert_eq!(violations, Vec::<String>::new(), "{name} at {width} pixels, {colours}");
+            }
             // Not innerWidth: on a phone that grows with the page.
             let wide: u32 = seat.window.eval("document.documentElement.scrollWidth").await;
             assert!(wide <= width, "{name} is {wide} pixels wide at {width}, {colours}");

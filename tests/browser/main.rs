@@ -8,6 +8,7 @@ mod support;
 mod account;
 mod chat;
 mod commands;
+mod keys;
 mod looks;
 mod plugin_settings;
 mod plugins;

@@ -38,8 +38,9 @@ async fn a_message_is_edited_in_its_place_and_both_versions_can_be_leafed_throug
     let seat = two_exchanges().await;
     let window = &seat.window;
 
-    menu(window, 1).await;
+    menu(window, 3).await;
     inspect(&seat, "message-menu").await;
+    window.keys(ESCAPE).await;
     window.click("#messages > :nth-child(1) .edit").await;
     window.until("document.activeElement.matches('.editing textarea')").await;
     inspect(&seat, "message-edit").await;
@@ -50,7 +51,7 @@ async fn a_message_is_edited_in_its_place_and_both_versions_can_be_leafed_throug
     inspect(&seat, "message-versions").await;
 
     // Here and back again by keyboard: the focus stays where it was.
-    let before = "document.querySelector('.versions button:not([disabled])')";
+    let before = "document.querySelector('.versions button:not([aria-disabled])')";
     window.eval::<Value>(&format!("{before}.focus()")).await;
     window.keys(ENTER).await;
     until_shown(window, &["first", "first", "second", "second"]).await;
@@ -68,7 +69,6 @@ async fn editing_can_be_given_up() {
     let seat = two_exchanges().await;
     let window = &seat.window;
 
-    menu(window, 1).await;
     window.click("#messages > :nth-child(1) .edit").await;
     window.until("document.activeElement.matches('.editing textarea')").await;
     window.keys(" nonsense").await;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 
 pub const ENTER: &str = "\u{E007}";
+pub const ARROW_UP: &str = "\u{E013}";
 pub const ESCAPE: &str = "\u{E00C}";
 pub const SHIFT: &str = "\u{E008}";
 
@@ -89,6 +90,19 @@ impl Window {
         let value = self.call(Method::POST, "execute/sync", body).await;
         let value = value.unwrap_or_else(|error| panic!("{expression}: {error}"));
         serde_json::from_value(value).unwrap()
+    }
+
+    /// Runs a script in the page.
+    pub async fn run(&self, script: &str) {
+        let body = json!({ "script": script, "args": [] });
+        self.call(Method::POST, "execute/sync", body).await.unwrap();
+    }
+
+    /// What a promise in the page brings.
+    pub async fn promised<T: DeserializeOwned>(&self, promise: &str) -> T {
+        let script = format!("const [done] = arguments; ({promise}).then(done, error => done(String(error)))");
+        let value = self.call(Method::POST, "execute/async", json!({ "script": script, "args": [] })).await;
+        serde_json::from_value(value.unwrap()).unwrap()
     }
 
     /// Waits until an expression is true; it is looked at in each frame, also across navigations.

@@ -1,0 +1,180 @@
+//! Messages that were sent while a reply was running: each is sent when what stands before it has been answered.
+//!
+//! They are in memory only: what a plugin would take out of a message is stored nowhere before it did.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Chat, ChatError};
+use crate::domain::{ConversationId, Invalid, MessageId, User, UserId, UserText};
+use crate::store::{StoreError, Turn};
+
+/// Most messages that wait in one conversation.
+const MOST: usize = 3;
+
+/// Most conversations in which messages wait. Each has a running reply, or a message that could not be sent.
+const MOST_CONVERSATIONS: usize = 1_000;
+
+/// A message that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// Names it while it waits.
+    pub id: MessageId,
+    /// What was typed, before any plugin has seen it.
+    pub text: UserText,
+    /// Why it could not be sent; it waits for its person then.
+    pub problem: Option<String>,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone)]
+pub enum Sent {
+    /// It was written, and is being answered.
+    Now(Turn),
+    /// It waits.
+    Later(Queued),
+}
+
+/// The messages that wait, by conversation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Queues {
+    // A std mutex: held for a few lines.
+    waiting: Arc<Mutex<HashMap<ConversationId, VecDeque<Queued>>>>,
+}
+
+impl Queues {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConversationId, VecDeque<Queued>>> {
+        // Every critical section leaves whole queues.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, conversation: ConversationId, text: UserText) -> Result<Queued, ChatError> {
+        let mut waiting = self.lock();
+        let others = waiting.len();
+        let queue = waiting.entry(conversation).or_default();
+        if queue.len() >= MOST || (queue.is_empty() && others >= MOST_CONVERSATIONS) {
+            let sentence = format!("{} messages wait here already. Let the reply come first.", queue.len());
+            if queue.is_empty() {
+                waiting.remove(&conversation);
+            }
+            return Err(Invalid(sentence).into());
+        }
+        let queued = Queued { id: MessageId::new(), text, problem: None };
+        queue.push_back(queued.clone());
+        Ok(queued)
+    }
+
+    /// Takes the first message out, or the one that is named; none while the first one waits for its person.
+    fn take(&self, conversation: ConversationId, id: Option<MessageId>) -> Option<Queued> {
+        let mut waiting = self.lock();
+        let queue = waiting.get_mut(&conversation)?;
+        let taken = match id {
+            Some(id) => queue.iter().position(|queued| queued.id == id).and_then(|at| queue.remove(at)),
+            None if queue.front()?.problem.is_none() => queue.pop_front(),
+            None => None,
+        };
+        if queue.is_empty() {
+            waiting.remove(&conversation);
+        }
+        taken
+    }
+
+    fn put_back(&self, conversation: ConversationId, queued: Queued) {
+        self.lock().entry(conversation).or_default().push_front(queued);
+    }
+
+    /// Forgets what waits in a conversation that is gone.
+    pub(super) fn forget(&self, conversation: ConversationId) {
+        self.lock().remove(&conversation);
+    }
+}
+
+impl Chat {
+    /// Sends a message, or lets it wait for the reply that is running.
+    pub async fn send_or_queue(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        text: UserText,
+    ) -> Result<Sent, ChatError> {
+        match self.send(user, conversation, text.clone()).await {
+            Err(ChatError::Store(StoreError::ReplyRunning)) => {}
+            sent => return sent.map(Sent::Now),
+        }
+        let queued = self.queues.push(conversation, text)?;
+        // The reply may have ended meanwhile.
+        if self.check_quiet(user, conversation).await.is_ok() {
+            self.send_next(user.id, conversation).await;
+        }
+        Ok(Sent::Later(queued))
+    }
+
+    /// The messages that wait in a conversation, the next one first.
+    pub async fn queued(&self, user: &User, conversation: ConversationId) -> Result<Vec<Queued>, ChatError> {
+        self.conversation(user, conversation).await?;
+        let waiting = self.queues.lock();
+        Ok(waiting.get(&conversation).map(|queue| queue.iter().cloned().collect()).unwrap_or_default())
+    }
+
+    /// Takes a message back that waits. Nothing happens to one that was sent already.
+    pub async fn take_back(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        id: MessageId,
+    ) -> Result<(), ChatError> {
+        self.conversation(user, conversation).await?;
+        drop(self.queues.take(conversation, Some(id)));
+        // What waits behind it need not wait for its person any more.
+        if self.check_quiet(user, conversation).await.is_ok() {
+            self.send_next(user.id, conversation).await;
+        }
+        Ok(())
+    }
+
+    /// Sends the next message that waits in a conversation where no reply is being written any more.
+    pub(super) async fn send_next(&self, user: UserId, conversation: ConversationId) {
+        if *self.stopping.borrow() {
+            return;
+        }
+        let Some(queued) = self.queues.take(conversation, None) else { return };
+        let sent = async {
+            let user = self.store.find_user(user).await?;
+            self.turn(&user, conversation, None, queued.text.clone()).await
+        };
+        match sent.await {
+            Ok(_) | Err(ChatError::Store(StoreError::NotFound)) => {}
+            Err(ChatError::Store(StoreError::ReplyRunning)) => self.queues.put_back(conversation, queued),
+            Err(error) => {
+                let problem = Some(error.to_string());
+                self.queues.put_back(conversation, Queued { problem, ..queued });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> UserText {
+        UserText::parse(text, 100).unwrap()
+    }
+
+    #[test]
+    fn messages_leave_in_their_order_and_one_with_a_problem_holds_up_the_rest() {
+        let (queues, here) = (Queues::default(), ConversationId::new());
+        let all: Vec<_> = ["one", "two", "three"].map(|it| queues.push(here, text(it)).unwrap()).into();
+        assert!(queues.push(here, text("four")).is_err());
+
+        let one = queues.take(here, None).unwrap();
+        assert_eq!(one, all[0]);
+        queues.put_back(here, Queued { problem: Some("Too long.".into()), ..one });
+        assert_eq!(queues.take(here, None), None);
+        assert_eq!(queues.take(here, Some(all[0].id)).unwrap().text, all[0].text);
+
+        assert_eq!(queues.take(here, None).as_ref(), Some(&all[1]));
+        assert_eq!(queues.take(here, None).as_ref(), Some(&all[2]));
+        assert!(queues.lock().is_empty());
+    }
+}
