@@ -226,9 +226,12 @@ fn with_derived(figment: Figment, config: &Config) -> Result<Figment, AppError> 
     let url = database_url(&figment, config)?;
     // A character of a form takes up to four bytes, each sent as three.
     let form_bytes = 12 * config.chat.max_message_chars + 64 * 1024;
+    let import_bytes = u64::from(config.chat.max_import_mib) << 20;
     let figment = figment
         .merge(("databases.fireside.url", url))
         .merge(("limits.form", form_bytes))
+        .merge(("limits.file", import_bytes))
+        .merge(("limits.data-form", import_bytes + 64 * 1024))
         .merge(("shutdown.ctrlc", false))
         .merge(("shutdown.signals", Vec::<String>::new()))
         .merge(("shutdown.grace", 1))

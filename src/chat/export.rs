@@ -9,7 +9,7 @@ use crate::domain::{ApiKey, Conversation, ConversationId, Message, MessageId, Us
 use crate::store::{KvEntry, KvKey, Store, StoreError};
 
 /// The version of the format; `README.md` describes it.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 /// Conversations that are read at once.
 const CONVERSATIONS: u32 = 50;
 /// Messages that are read at once. Each may be some megabytes long.

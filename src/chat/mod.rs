@@ -12,6 +12,7 @@ mod conversations;
 mod error;
 mod export;
 mod follow;
+mod import;
 mod live;
 mod plugin_settings;
 mod prompt;
@@ -28,12 +29,13 @@ mod workshop;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use completion::Completion;
 pub use error::ChatError;
 pub use export::Export;
 pub use follow::{Follower, ReplyEvent};
+pub use import::Taken;
 pub use live::{Live, LiveReply, LiveWriter};
 pub use plugin_settings::{Filled, PluginSwitch};
 pub use queued::{Queued, Sent};
@@ -61,6 +63,7 @@ pub struct Chat {
     live: Live,
     naming: title::Naming,
     queues: queued::Queues,
+    imports: Arc<Semaphore>,
     config: ChatConfig,
     generation: SamplingParams,
     limits: LimitsConfig,
@@ -87,6 +90,7 @@ impl Chat {
             live: Live::default(),
             naming: title::Naming::default(),
             queues: queued::Queues::default(),
+            imports: Arc::new(Semaphore::new(import::AT_ONCE)),
             config,
             generation,
             limits,

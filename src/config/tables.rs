@@ -191,6 +191,8 @@ pub struct ChatConfig {
     pub max_message_chars: usize,
     /// Longest title, in characters.
     pub max_title_chars: usize,
+    /// Largest file of conversations that a person may bring along, in MiB.
+    pub max_import_mib: u32,
 }
 
 impl Default for ChatConfig {
@@ -200,6 +202,7 @@ impl Default for ChatConfig {
             greeting: "Hello! What would you like to talk about?".into(),
             max_message_chars: 32_000,
             max_title_chars: 80,
+            max_import_mib: 256,
         }
     }
 }
@@ -207,6 +210,7 @@ impl Default for ChatConfig {
 impl ChatConfig {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         within("max_message_chars", self.max_message_chars, 1, 1_000_000)?;
+        within("max_import_mib", self.max_import_mib, 1, 65_536)?;
         within("max_title_chars", self.max_title_chars, 10, 500)
     }
 }

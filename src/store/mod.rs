@@ -11,6 +11,7 @@ mod backup;
 mod conversations;
 mod error;
 mod export;
+mod import;
 mod messages;
 mod plugin_kv;
 mod plugin_settings;
@@ -29,6 +30,7 @@ use sqlx::{Any, AnyPool, Transaction};
 
 pub use error::StoreError;
 pub use export::{KvEntry, KvKey};
+pub use import::Imported;
 pub use pool::{Database, FiresidePool, sqlite_url};
 pub use trash::UNDO_WITHIN;
 pub use turns::{NewTurn, Outcome, Turn};

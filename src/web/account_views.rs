@@ -6,7 +6,7 @@ use super::error::WebError;
 use super::plugin_form_view::PluginFormView;
 use super::views::UserView;
 use crate::accounts::Accounts;
-use crate::chat::Chat;
+use crate::chat::{Chat, Taken};
 use crate::domain::{ApiKey, KeyName, User, in_words};
 
 /// The page of one's own account, and every part of it.
@@ -31,6 +31,10 @@ pub struct Said {
     pub password_changed: bool,
     /// Why it is not.
     pub password_error: Option<String>,
+    /// What came over from a file.
+    pub imported: Option<Taken>,
+    /// Why it did not.
+    pub import_error: Option<String>,
     /// Browsers that were signed out.
     pub signed_out: Option<u64>,
 }

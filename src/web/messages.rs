@@ -92,10 +92,14 @@ async fn stop(
     user: SignedIn,
     id: ConversationId,
     reply: MessageId,
+    htmx: Htmx,
     chat: &State<Chat>,
-) -> Result<Status, WebError> {
+) -> Result<Either<Status, Redirect>, WebError> {
     chat.stop(&user, id, reply).await?;
-    Ok(Status::NoContent)
+    match htmx.fragment {
+        true => Ok(Either::Left(Status::NoContent)),
+        false => Ok(Either::Right(Redirect::to(address(&chat.conversation(&user, id).await?)))),
+    }
 }
 
 /// Takes a message back that waits for a reply's end.

@@ -13,6 +13,7 @@ mod error;
 mod export;
 mod guards;
 mod headers;
+mod import;
 mod messages;
 mod next_path;
 mod operations;
@@ -54,7 +55,7 @@ pub fn stage() -> AdHoc {
 pub fn routes() -> Vec<Route> {
     let messages = [messages::routes(), versions::routes(), traces::routes()].concat();
     let chat = [conversations::routes(), messages].concat();
-    let account = [account::routes(), export::routes()].concat();
+    let account = [account::routes(), export::routes(), import::routes()].concat();
     let plugins = [plugins::routes(), plugin_settings::routes(), plugin_switches::routes()].concat();
     [sign_in::routes(), account, chat, plugins, operations::routes()].concat()
 }

@@ -14,6 +14,7 @@ mod export;
 mod hostile;
 mod hot_path;
 mod house;
+mod import;
 mod isolation;
 mod keys;
 mod llm;

@@ -72,6 +72,11 @@ impl Window {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
+    /// From the next page on, no script runs.
+    pub async fn without_scripts(&self) {
+        self.devtools("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
+    }
+
     pub async fn goto(&self, url: &str) {
         self.call(Method::POST, "url", json!({ "url": url })).await.unwrap();
     }
@@ -100,7 +105,8 @@ impl Window {
 
     /// What a promise in the page brings.
     pub async fn promised<T: DeserializeOwned>(&self, promise: &str) -> T {
-        let script = format!("const [done] = arguments; ({promise}).then(done, error => done(String(error)))");
+        let script =
+            format!("const [done] = arguments; ({promise}).then(done, error => done(String(error)))");
         let value = self.call(Method::POST, "execute/async", json!({ "script": script, "args": [] })).await;
         serde_json::from_value(value.unwrap()).unwrap()
     }
@@ -131,6 +137,31 @@ impl Window {
         let element = self.call(Method::POST, "element", found).await.unwrap();
         let click = self.call(Method::POST, &format!("element/{}/click", id(&element)), json!({})).await;
         click.unwrap_or_else(|error| panic!("{selector}: {error}"));
+    }
+
+    /// Clicks an element that is there, in a page without scripts too.
+    pub async fn press(&self, selector: &str) {
+        let element = self.find(selector).await.unwrap();
+        self.call(Method::POST, &format!("element/{element}/click"), json!({})).await.unwrap();
+    }
+
+    /// Types into an element that is there, behind what it holds.
+    pub async fn fill(&self, selector: &str, text: &str) {
+        let element = self.find(selector).await.unwrap();
+        let path = format!("element/{element}/value");
+        self.call(Method::POST, &path, json!({ "text": text })).await.unwrap();
+    }
+
+    /// What the page says; nothing while it is exchanged for another.
+    pub async fn text(&self) -> String {
+        let Ok(body) = self.find("body").await else { return String::new() };
+        let text = self.call(Method::GET, &format!("element/{body}/text"), Value::Null).await;
+        text.ok().and_then(|text| Some(text.as_str()?.to_owned())).unwrap_or_default()
+    }
+
+    async fn find(&self, selector: &str) -> Result<String, String> {
+        let found = json!({ "using": "css selector", "value": selector });
+        self.call(Method::POST, "element", found).await.map(|element| id(&element).to_owned())
     }
 
     /// Types into whatever has the focus.

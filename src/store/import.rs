@@ -1,0 +1,42 @@
+//! Conversations that were made elsewhere.
+
+use super::turns::set_head;
+use super::{Store, StoreError, messages};
+use crate::domain::{ConversationId, Message, MessageId, Title, UnixMillis, UserId};
+
+/// A conversation to be written as it is.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// A new one.
+    pub id: ConversationId,
+    /// Its name, which stays.
+    pub title: Title,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it was last written in.
+    pub updated_at: UnixMillis,
+    /// Its messages with new ids, each behind the one that it follows; none is being written.
+    pub messages: Vec<Message>,
+    /// The last message of the branch that is shown.
+    pub head: Option<MessageId>,
+}
+
+impl Store {
+    /// Writes a conversation with all its messages.
+    pub async fn import(&self, user: UserId, imported: &Imported) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        let insert = sqlx::query(
+            "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at) \
+             VALUES ($1, $2, $3, 'person', $4, $5)",
+        );
+        let insert = insert.bind(imported.id).bind(user).bind(&imported.title).bind(imported.created_at);
+        insert.bind(imported.updated_at).execute(&mut *write).await?;
+        for message in &imported.messages {
+            messages::insert(&mut write, message).await?;
+        }
+        if let Some(head) = imported.head {
+            set_head(&mut write, user, imported.id, head, imported.updated_at).await?;
+        }
+        Ok(write.commit().await?)
+    }
+}
