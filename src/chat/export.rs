@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::{Value, json};
 
 use super::{Chat, ChatError};
-use crate::domain::{ApiKey, Conversation, ConversationId, Message, MessageId, User, UserId, now};
+use crate::domain::{ApiKey, Conversation, ConversationId, Message, MessageId, Role, User, UserId, now};
 use crate::store::{KvEntry, KvKey, Store, StoreError};
 
 /// The version of the format; `README.md` describes it.
@@ -26,10 +26,13 @@ pub struct Export {
     conversations: VecDeque<Conversation>,
     /// Whether something stands before the next item of the list.
     begun: bool,
+    /// One conversation is all of it.
+    only_one: bool,
 }
 
 enum Step {
     Head(Box<User>),
+    HeadOfOne,
     Conversations(ConversationId),
     Messages(ConversationId, MessageId),
     Entries(KvKey),
@@ -47,7 +50,26 @@ impl Chat {
             step,
             conversations: VecDeque::new(),
             begun: false,
+            only_one: false,
         }
+    }
+
+    /// One conversation with all its versions, in the same form.
+    pub async fn export_one(&self, user: &User, id: ConversationId) -> Result<Export, ChatError> {
+        let conversation = self.conversation(user, id).await?;
+        let conversations = VecDeque::from([conversation]);
+        let (store, step) = (self.store.clone(), Step::HeadOfOne);
+        Ok(Export { store, user: user.id, step, conversations, begun: false, only_one: true })
+    }
+
+    /// What is shown of a conversation, for people to read.
+    pub async fn as_markdown(&self, user: &User, id: ConversationId) -> Result<String, ChatError> {
+        let mut text = format!("# {}\n", self.conversation(user, id).await?.title);
+        for message in self.messages(user, id).await? {
+            let who = if message.role == Role::User { "You" } else { "Assistant" };
+            text += &format!("\n## {who}\n\n{}\n", message.content.trim_matches('\n'));
+        }
+        Ok(text)
     }
 }
 
@@ -61,6 +83,11 @@ impl Export {
             Step::Head(user) => {
                 self.step = Step::Conversations(ConversationId::UNKNOWN);
                 Ok(Some(self.head(&user).await?))
+            }
+            Step::HeadOfOne => {
+                self.step = Step::Conversations(ConversationId::UNKNOWN);
+                let now = now();
+                Ok(Some(format!("{{\"fireside_export\":{VERSION},\"exported_at\":{now},\"conversations\":[")))
             }
             Step::Conversations(after) => self.conversation(after).await.map(Some),
             Step::Messages(conversation, after) => self.messages(conversation, after).await.map(Some),
@@ -86,11 +113,14 @@ impl Export {
 
     /// The beginning of the next conversation, or of what follows the last.
     async fn conversation(&mut self, after: ConversationId) -> Result<String, ChatError> {
-        if self.conversations.is_empty() {
+        if self.conversations.is_empty() && !self.only_one {
             self.conversations =
                 self.store.conversations_after(self.user, after, CONVERSATIONS).await?.into();
         }
         let Some(conversation) = self.conversations.pop_front() else {
+            if self.only_one {
+                return Ok("]}\n".into());
+            }
             self.step = Step::Entries(KvKey::default());
             self.begun = false;
             return Ok("],\"plugin_data\":[".into());

@@ -98,3 +98,33 @@ async fn a_long_export_takes_no_memory_and_nobody_gets_one_without_a_sign_in() {
     let nobody = Person::new(&app.url, "nobody");
     assert_eq!(nobody.get("/account/export").await.headers()["location"], "/login?next=%2F");
 }
+
+#[tokio::test]
+async fn one_conversation_is_a_file_of_its_own() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let reply = ada.send(&conversation, "Bread & *butter*").await;
+    ada.read(&reply).await;
+    let again = format!("/c/{conversation}/messages/{}/regenerate", reply.id);
+    let answer = ada.htmx(reqwest::Method::POST, &again).send().await.unwrap().text().await.unwrap();
+    let id = crate::support::reply_id(&answer).unwrap();
+    ada.read(&crate::support::Reply { conversation: conversation.clone(), id }).await;
+    ada.ask(&ada.new_conversation().await, "another one").await;
+
+    let markdown = ada.get(&format!("/c/{conversation}/export.md")).await;
+    let json = ada.get(&format!("/c/{conversation}/export.json")).await;
+
+    let name = markdown.headers()["content-disposition"].to_str().unwrap().to_owned();
+    assert_eq!(name, "attachment; filename=\"fireside-Bread____butter_.md\"");
+    let text = markdown.text().await.unwrap();
+    assert_eq!(
+        text,
+        "# Bread & *butter*\n\n## You\n\nBread & *butter*\n\n## Assistant\n\nBread & *butter*\n"
+    );
+    let json: Value = serde_json::from_str(&json.text().await.unwrap()).unwrap();
+    assert_eq!(json["fireside_export"], 1);
+    assert_eq!(json["conversations"].as_array().unwrap().len(), 1);
+    assert_eq!(json["conversations"][0]["messages"].as_array().unwrap().len(), 3, "with every version");
+    assert!(json.get("account").is_none() && json.get("plugin_data").is_none());
+}
