@@ -166,7 +166,16 @@ function openChat() {
 
 on("DOMContentLoaded", () => arrive());
 // Before the next frame: raw text never flashes up.
-on("htmx:before:settle", ({ target, detail }) => target.className !== "source" && arrive(detail.newContent));
+on("htmx:before:settle", ({ target, detail }) => {
+  if (target.className === "source") return;
+  arrive(detail.newContent);
+  // What was used is gone: whoever works by keyboard goes on at what took its place.
+  if (used && !used.isConnected && document.activeElement === document.body) {
+    (document.getElementById(used.id) ?? $("#chat"))?.focus({ preventScroll: true });
+  }
+});
+
+let used = null; // what asked the server last
 
 // -- The message box --
 
@@ -249,6 +258,7 @@ const isStream = element => element?.hasAttribute?.("hx-sse:connect");
 
 on("htmx:before:request", event => {
   const source = event.detail.ctx.sourceElement;
+  if (source.matches("button, a")) used = source;
   if (source === composer) $("#message").readOnly = true;
   if (!isStream(source)) return;
   // A first connection replays from the start: a second one would double the text.
@@ -266,11 +276,6 @@ on("htmx:after:request", ({ detail: { ctx } }) => {
   following = true;
 });
 on("htmx:finally:request", ({ detail: { ctx } }) => {
-  const source = ctx.sourceElement;
-  // What was used is gone: whoever works by keyboard goes on at what took its place.
-  if (!source.isConnected && document.activeElement === document.body) {
-    (document.getElementById(source.id) ?? $("#chat"))?.focus({ preventScroll: true });
-  }
   if (ctx.sourceElement === composer) $("#message").readOnly = false;
 });
 

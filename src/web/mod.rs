@@ -1,7 +1,7 @@
 //! Rocket: guards, pages, event streams, errors.
 //!
 //! Invariants: a handler parses, calls one service method and renders; permission is in its parameter types; no
-//! GET changes anything, but for `/`, which makes the first conversation, and for `?at=`, which chooses the branch that is shown; a stream only shows what the server
+//! GET changes anything, but for `/`, which makes the first conversation; a stream only shows what the server
 //! writes anyway.
 
 mod account;

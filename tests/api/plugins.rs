@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{ECHO, Home, TestApp};
+use crate::support::{ECHO, Home, TestApp, unescape};
 
 const MAIL: &str = "grace.hopper@example.org";
 const CARD: &str = "4111 1111 1111 1111";
@@ -147,7 +147,7 @@ async fn a_plugin_answers_in_the_models_place() {
     let path = format!("/c/{conversation}/messages/{reply}/regenerate");
     let refused = ada.htmx(Method::POST, &path).send().await.unwrap();
     assert_eq!(refused.status(), 422);
-    assert!(!page.contains("regenerate"), "no Retry is offered");
+    assert!(!unescape(&page).contains(&format!("{reply}/regenerate")), "no Retry is offered");
 }
 
 #[tokio::test]
