@@ -30,7 +30,7 @@ pub struct Queued {
 #[derive(Debug, Clone)]
 pub enum Sent {
     /// It was written, and is being answered.
-    Now(Turn),
+    Now(Box<Turn>),
     /// It waits.
     Later(Queued),
 }
@@ -99,7 +99,7 @@ impl Chat {
     ) -> Result<Sent, ChatError> {
         match self.send(user, conversation, text.clone()).await {
             Err(ChatError::Store(StoreError::ReplyRunning)) => {}
-            sent => return sent.map(Sent::Now),
+            sent => return sent.map(|turn| Sent::Now(Box::new(turn))),
         }
         let queued = self.queues.push(conversation, text)?;
         // The reply may have ended meanwhile.

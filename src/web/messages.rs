@@ -41,7 +41,7 @@ async fn send(
     }
     Ok(Either::Left(match sent {
         Sent::Now(turn) => {
-            Template::render("partials/turn", TurnView::load(chat, &user, &conversation, turn).await?)
+            Template::render("partials/turn", TurnView::load(chat, &user, &conversation, *turn).await?)
         }
         Sent::Later(queued) => {
             Template::render("partials/queued", context! { queued: QueuedView::new(id, queued) })

@@ -30,15 +30,15 @@ async fn a_person_registers_writes_reads_edits_and_leaves() {
     window.fill("#message", &super::script(&["slow "], 60, 50)).await;
     window.press("#send").await;
     // It was not there when the page came: the page has looked again.
-    until_text(&window, &"slow ".repeat(60).trim_end()).await;
+    until_text(&window, "slow ".repeat(60).trim_end()).await;
     window.fill("#message", "second").await;
     window.press("#send").await;
     until_text(&window, "second\nsecond").await;
     window.press("#messages > :nth-child(3) .edit").await;
     until_text(&window, "Edit your message").await;
-    window.fill("textarea", " thoughts").await;
+    window.fill("textarea", "thoughts, ").await;
     window.press("main .primary").await;
-    until_text(&window, "second thoughts").await;
+    until_text(&window, "thoughts, second").await;
     until_text(&window, "2/2").await;
     window.press(".person form button").await;
     until_text(&window, "Sign in").await;
