@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -41,6 +42,17 @@ impl Live {
         let stop = Arc::new(Notify::new());
         self.lock().insert(reply, Handle { view, stop: stop.clone() });
         LiveWriter { live: self.clone(), reply, text, stop }
+    }
+
+    /// As [`Live::open`], for a reply that may be running: there is none then.
+    pub fn open_again(&self, reply: MessageId) -> Option<LiveWriter> {
+        let (text, view) = watch::channel(LiveReply::default());
+        let stop = Arc::new(Notify::new());
+        match self.lock().entry(reply) {
+            Entry::Occupied(_) => return None,
+            Entry::Vacant(free) => free.insert(Handle { view, stop: stop.clone() }),
+        };
+        Some(LiveWriter { live: self.clone(), reply, text, stop })
     }
 
     /// A view of a running reply; none when it is not running here.
@@ -126,6 +138,19 @@ mod tests {
         let seen = late.wait_for(|reply| reply.over).await.unwrap().clone();
         assert_eq!(seen.text, "Hello");
         assert!(live.view(reply).is_none());
+    }
+
+    #[test]
+    fn a_running_reply_has_one_writer() {
+        let live = Live::default();
+        let reply = MessageId::new();
+        let writer = live.open(reply);
+
+        assert!(live.open_again(reply).is_none());
+        assert!(live.view(reply).is_some());
+
+        drop(writer);
+        assert!(live.open_again(reply).is_some());
     }
 
     #[tokio::test]

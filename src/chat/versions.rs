@@ -4,7 +4,7 @@ use super::{Chat, ChatError, answer, host_mark};
 use crate::domain::{
     Conversation, ConversationId, FinishReason, Invalid, Message, MessageId, Role, User, UserText,
 };
-use crate::store::{UNDO_WITHIN, Versions};
+use crate::store::{StoreError, UNDO_WITHIN, Versions};
 
 impl Chat {
     /// The versions of a conversation's messages.
@@ -22,7 +22,7 @@ impl Chat {
         Ok(self.store.show(user.id, conversation, message).await?)
     }
 
-    /// Writes a reply anew, or one to a person's message; the earlier version stays.
+    /// Writes a reply anew, or one to a person's message that has none; the earlier version stays.
     pub async fn regenerate(
         &self,
         user: &User,
@@ -53,7 +53,7 @@ impl Chat {
         self.check_quiet(user, conversation).await?;
         let place = self.engine.reserve(user.id)?;
         let plugins = self.plugins_of(user, Some(conversation)).await?;
-        let writer = self.live.open(reply);
+        let writer = self.live.open_again(reply).ok_or(StoreError::ReplyRunning)?;
         let reply = self.store.begin_continuation(user.id, conversation, reply).await?;
         let context = self.context(user, conversation);
         self.start(user.id, reply, place, writer, plugins, context);
