@@ -136,11 +136,11 @@ impl Store {
         Ok(Turn { user_message, reply })
     }
 
-    /// Writes an empty reply beside `old`, answering the same message, or to `old` where that is a person's message; it becomes the
-    /// head, and `old` stays.
+    /// Writes an empty reply beside `old`, answering the same message, or to `old` where that is a person's message that nothing follows;
+    /// it becomes the head, and `old` stays.
     ///
     /// # Errors
-    /// [`StoreError::ReplyRunning`] as for a turn.
+    /// [`StoreError::NotFound`] also for a person's message that has an answer; [`StoreError::ReplyRunning`] as for a turn.
     pub async fn begin_retry(
         &self,
         user: UserId,
@@ -152,8 +152,9 @@ impl Store {
         let mut write = self.write().await?;
         quiet_head(&mut write, user, conversation).await?;
         let parent = sqlx::query_scalar(
-            "SELECT CASE WHEN role = 'assistant' THEN parent_id ELSE id END FROM messages \
-             WHERE id = $2 AND conversation_id = $1",
+            "SELECT CASE WHEN role = 'assistant' THEN parent_id ELSE id END FROM messages m \
+             WHERE id = $2 AND conversation_id = $1 AND (role = 'assistant' OR NOT EXISTS ( \
+                 SELECT 1 FROM messages f WHERE f.conversation_id = $1 AND f.parent_id = m.id))",
         );
         let parent: Option<MessageId> = parent.bind(conversation).bind(old).fetch_one(&mut *write).await?;
         let reply = blank_reply(reply_id, conversation, parent, now);

@@ -178,8 +178,8 @@ async fn a_retry_keeps_the_old_version() {
     assert_eq!(texts(&store.branch(ada, id).await.unwrap()), ["Hi", "Second try"]);
     let old = store.find_message(ada, id, turn.reply.id).await.unwrap();
     assert_eq!((old.content.as_str(), old.parent_id), ("First try", retry.parent_id));
-    let unknown = store.begin_retry(ada, id, MessageId::new(), MessageId::new()).await;
-    assert!(matches!(unknown, Err(StoreError::NotFound)), "{unknown:?}");
+    let of_a_question = store.begin_retry(ada, id, turn.user_message.id, MessageId::new()).await;
+    assert!(matches!(of_a_question, Err(StoreError::NotFound)), "{of_a_question:?}");
 }
 
 #[tokio::test]

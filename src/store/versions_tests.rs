@@ -62,7 +62,7 @@ async fn an_edited_message_begins_a_branch_and_the_old_one_can_be_shown_again() 
 async fn a_branch_is_shown_to_the_message_that_was_written_last() {
     let (_folder, store, ada, id) = conversation().await;
     let (one, _) = exchange(&store, (ada, id), turn("One?"), "One.").await;
-    let (two, _) = exchange(&store, (ada, id), turn("Two?"), "Two.").await;
+    let (_, two) = exchange(&store, (ada, id), turn("Two?"), "Two.").await;
     let retry = store.begin_retry(ada, id, two, MessageId::new()).await.unwrap();
     store.finish(retry.id, &complete("Two again.")).await.unwrap();
     exchange(&store, (ada, id), NewTurn { instead_of: Some(one), ..turn("Uno?") }, "Uno.").await;

@@ -140,6 +140,7 @@ impl ChatView {
         let commands = chat.commands(user, conversation.id).await?;
         let versions = chat.versions(user, conversation.id).await?;
         let queued = chat.queued(user, conversation.id).await?.into_iter();
+        let newest = messages.last().map(|message| message.id);
         Ok(Self {
             queued: queued.map(|queued| QueuedView::new(conversation.id, queued)).collect(),
             commands: commands.into_iter().map(CommandView::from).collect(),
@@ -148,7 +149,13 @@ impl ChatView {
             greeting: chat.config().greeting.clone(),
             max_message_chars: chat.config().max_message_chars,
             switches: chat.has_optional_plugins(),
-            messages: messages.into_iter().map(|message| MessageView::new(message, &versions)).collect(),
+            messages: messages
+                .into_iter()
+                .map(|message| MessageView {
+                    last: Some(message.id) == newest,
+                    ..MessageView::new(message, &versions)
+                })
+                .collect(),
         })
     }
 }
@@ -193,6 +200,8 @@ pub struct MessageView {
     can_retry: bool,
     /// It ended before the model was done, or a person wrote its end.
     unfinished: bool,
+    /// Nothing follows it.
+    last: bool,
     version: Option<VersionView>,
     /// What it follows; versions have it in common.
     follows: String,
@@ -236,6 +245,7 @@ impl From<Message> for MessageView {
             unfinished: message.status != MessageStatus::Complete
                 || message.finish_reason == Some(FinishReason::Length)
                 || message.usage.is_none(),
+            last: message.role == Role::Assistant, // shown by itself when it has just ended
             version: None,
             follows: message.parent_id.unwrap_or(MessageId::UNKNOWN).to_string(),
             can_retry: message.role == Role::Assistant
