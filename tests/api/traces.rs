@@ -54,7 +54,8 @@ async fn what_every_hook_changed_is_told() {
     let app = TestApp::start_in(home).await;
     let ada = app.person("ada").await;
     let reply = ada.send(&ada.new_conversation().await, "/sing tulips").await;
-    assert_eq!(ada.read(&reply).await, "Song of tulips, please");
+    // Whoever comes after the end has what on_response added, too.
+    assert_eq!(ada.read(&reply).await.trim_end_matches('!'), "Song of tulips, please");
 
     let told = told(&ada, &reply).await;
 
