@@ -1,9 +1,11 @@
 //! Conversations from a file.
 
-use rocket::form::{Form, FromForm};
+use rocket::data::{self, Data, FromData};
+use rocket::form::{Errors, Form, FromForm};
 use rocket::fs::TempFile;
 use rocket::http::Status;
-use rocket::{State, post, routes};
+use rocket::outcome::Outcome;
+use rocket::{Request, State, post, routes};
 use rocket_dyn_templates::Template;
 
 use super::account_views::{AccountView, Said};
@@ -23,16 +25,41 @@ struct Upload<'r> {
     file: TempFile<'r>,
 }
 
+/// An [`Upload`] within the limits. One that is too large is read and thrown away before it is refused: a browser that
+/// is still sending when the connection closes shows a broken connection in place of the sentence.
+struct Bounded<'r>(Upload<'r>);
+
+/// So many times the limit are thrown away at most.
+const PATIENCE: u64 = 4;
+
+#[rocket::async_trait]
+impl<'r> FromData<'r> for Bounded<'r> {
+    type Error = Errors<'r>;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> data::Outcome<'r, Self> {
+        let most = request.limits().get("data-form").unwrap_or_default();
+        let length = request.headers().get_one("Content-Length").and_then(|it| it.parse::<u64>().ok());
+        if length.is_some_and(|length| length > most) {
+            let thrown_away = data.open(PATIENCE * most).stream_to(rocket::tokio::io::sink()).await;
+            if let Err(error) = thrown_away {
+                tracing::debug!(%error, "an upload that is too large broke off");
+            }
+            return Outcome::Error((Status::PayloadTooLarge, Errors::new()));
+        }
+        Form::<Upload<'r>>::from_data(request, data).await.map(|form| Self(form.into_inner()))
+    }
+}
+
 /// Takes the conversations of an export over. The file lies in the folder for temporary ones until then.
-#[post("/account/import", data = "<form>")]
+#[post("/account/import", data = "<upload>")]
 async fn import(
     user: SignedIn,
-    form: Form<Upload<'_>>,
+    upload: Bounded<'_>,
     htmx: Htmx,
     accounts: &State<Accounts>,
     chat: &State<Chat>,
 ) -> Result<Page, WebError> {
-    let imported = match form.file.path() {
+    let imported = match upload.0.file.path() {
         Some(path) => chat.import(&user, path.to_owned()).await,
         None => {
             Err(Invalid("Choose a file that was downloaded here or from another Fireside.".into()).into())
