@@ -4,6 +4,8 @@ use std::path::Path;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // They are part of the program, and the macro that reads them does not notice new ones.
+    println!("cargo::rerun-if-changed=migrations");
     // Set by llama-cpp-sys-2 where llama.cpp is built as libraries.
     let Some(kernels) = std::env::var_os("DEP_LLAMA_BACKENDS_DIR") else { return };
     // The library with the conversion of JSON schemas is built and never installed, so that llama-cpp-sys-2 misses it.

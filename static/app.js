@@ -141,6 +141,7 @@ addEventListener("resize", () => follow());
 // -- What has just arrived, with the page or by a swap --
 
 let composer = null;
+let fromEnd = 0; // where the reader was when earlier messages were asked for
 
 function arrive(added = []) {
   if (!$("#composer")) return; // "back" after signing out shows another page
@@ -152,6 +153,8 @@ function arrive(added = []) {
   // Read aloud once, when it is whole.
   if (reply) $("#announcer").textContent = ($(".source", reply) ?? reply).textContent.trim().slice(0, 2_000);
   if (composer !== $("#composer")) openChat();
+  if (fromEnd) $("#scroller").scrollTop = $("#scroller").scrollHeight - fromEnd; // what was read stays where it is
+  fromEnd = 0;
   follow();
 }
 
@@ -161,7 +164,12 @@ function openChat() {
   box.value ||= sessionStorage.getItem(composer.action) ?? "";
   sidebar(false);
   follow(true);
-  if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
+  const sought = $("[data-sought]");
+  if (sought) {
+    following = false;
+    sought.scrollIntoView({ block: "center" });
+    sought.focus({ preventScroll: true });
+  } else if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
 }
 
 on("DOMContentLoaded", () => arrive());
@@ -192,12 +200,12 @@ on("keydown", event => {
     event.preventDefault();
     if (event.target.value.trim()) event.target.form.requestSubmit();
   } else if (event.key === "Escape") {
-    const form = event.target.closest?.(".rename");
+    const cancel = $(".cancel", event.target.closest?.(".editing") ?? make("p"));
     const menu = event.target.closest?.(".menu[open]");
     if (menu) {
       menu.open = false;
       $("summary", menu).focus();
-    } else if (form) rename(form.closest("li"), false);
+    } else if (cancel) cancel.click();
     else if ("sidebar" in document.body.dataset) sidebar(false);
   }
 });
@@ -214,6 +222,9 @@ function shortcut({ key, code, altKey, ctrlKey, metaKey, target }) {
   else element.click();
   return true;
 }
+
+// A title is typed anew more often than mended.
+on("focusin", ({ target }) => target.matches(".rename .field") && target.select());
 
 // -- The list of commands: what is typed behind a / chooses among them --
 
@@ -256,9 +267,15 @@ function take(option) {
 
 const isStream = element => element?.hasAttribute?.("hx-sse:connect");
 
+// Whoever has read back keeps what is on the screen.
+on("htmx:config:request", ({ detail: { ctx } }) => {
+  const first = ctx.select === "#messages" && $("#messages > .message:not(.queued)");
+  if (first) ctx.request.body.set("since", first.id.replace("message-", ""));
+});
 on("htmx:before:request", event => {
   const source = event.detail.ctx.sourceElement;
   if (source.matches("button, a")) used = source;
+  if (source.id === "earlier") fromEnd = $("#scroller").scrollHeight - $("#scroller").scrollTop;
   if (source === composer) $("#message").readOnly = true;
   if (!isStream(source)) return;
   // A first connection replays from the start: a second one would double the text.
@@ -353,11 +370,10 @@ on("click", ({ target }) => {
   if (option) return take(option);
   const button = target.closest?.("button");
   if (!button) return;
-  const { copy, sidebar: side, rename: title, dismiss } = button.dataset;
+  const { copy, sidebar: side, dismiss } = button.dataset;
   if (copy) copyText(button, $(copy, button.closest("figure, article")).textContent);
   else if (side) sidebar(side === "open");
   else if (button.dataset.dialog) $(button.dataset.dialog).showModal();
-  else if (title != null) rename(button.closest("li"), true);
   else if (dismiss != null) alertWith();
   else if (button.id === "latest") follow(true);
 });
@@ -376,16 +392,6 @@ async function copyText(button, text) {
   }
   button.lastChild.data = "Copied";
   setTimeout(() => { button.lastChild.data = "Copy"; }, 1_500);
-}
-
-function rename(row, open) {
-  const form = $("form", row);
-  form.hidden = !open;
-  if (open) {
-    form.elements.title.value = $("a", row).textContent; // a plugin may have changed it
-    return form.elements.title.select();
-  }
-  $("[data-rename]", row).focus();
 }
 
 function sidebar(open) {

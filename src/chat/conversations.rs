@@ -1,7 +1,15 @@
 //! A person's conversations, but for what is said in them.
 
 use super::{Chat, ChatError};
-use crate::domain::{Conversation, ConversationId, Message, MessageId, MessageStatus, Title, User};
+use crate::domain::{
+    Conversation, ConversationId, Invalid, Message, MessageId, MessageStatus, Search, Shelf, Title, User,
+};
+use crate::store::{Found, Place};
+
+/// Most characters of a search; what is behind them is passed over.
+const MAX_SEARCH_CHARS: usize = 200;
+/// Most conversations that can be pinned: they are shown with every page.
+const MAX_PINNED: usize = 50;
 
 impl Chat {
     /// A new, blank conversation; a blank one that exists already is used again.
@@ -20,9 +28,44 @@ impl Chat {
         }
     }
 
-    /// The person's conversations, the last written first.
-    pub async fn conversations(&self, user: &User) -> Result<Vec<Conversation>, ChatError> {
-        Ok(self.store.list_conversations(user.id).await?)
+    /// The pinned conversations, the last written in first.
+    pub async fn pinned(&self, user: &User) -> Result<Vec<Conversation>, ChatError> {
+        Ok(self.store.shelf(user.id, Shelf::Pinned, Place::TOP, MAX_PINNED as u32).await?)
+    }
+
+    /// A page of the conversations on a shelf, the last written in first.
+    pub async fn shelf(
+        &self,
+        user: &User,
+        shelf: Shelf,
+        behind: Place,
+        at_most: u32,
+    ) -> Result<Vec<Conversation>, ChatError> {
+        Ok(self.store.shelf(user.id, shelf, behind, at_most).await?)
+    }
+
+    /// Pins a conversation, puts it away, or puts it back among the others.
+    pub async fn put_on_shelf(&self, user: &User, id: ConversationId, shelf: Shelf) -> Result<(), ChatError> {
+        if shelf == Shelf::Pinned && self.pinned(user).await?.len() >= MAX_PINNED {
+            let sentence =
+                format!("At most {MAX_PINNED} conversations can be pinned; unpin one of them first.");
+            return Err(Invalid(sentence).into());
+        }
+        Ok(self.store.put_on_shelf(user.id, id, shelf).await?)
+    }
+
+    /// What a person finds in titles and messages before a position, the last that came first. `typed` may say anything.
+    pub async fn search(
+        &self,
+        user: &User,
+        typed: &str,
+        before: i64,
+        at_most: u32,
+    ) -> Result<Option<(Search, Vec<Found>)>, ChatError> {
+        let typed: String = typed.chars().take(MAX_SEARCH_CHARS).collect();
+        let Some(search) = Search::parse(&typed) else { return Ok(None) };
+        let found = self.store.search(user.id, &search, before, at_most).await?;
+        Ok(Some((search, found)))
     }
 
     /// One conversation of the person's.
@@ -30,7 +73,7 @@ impl Chat {
         Ok(self.store.find_conversation(user.id, id).await?)
     }
 
-    /// The messages that are shown, oldest first.
+    /// All messages of the branch that is shown, oldest first.
     pub async fn messages(&self, user: &User, id: ConversationId) -> Result<Vec<Message>, ChatError> {
         Ok(self.store.branch(user.id, id).await?)
     }
@@ -59,7 +102,7 @@ impl Chat {
 
     /// Deletes a conversation, also while a reply runs in it. Returns the one that takes its place on the screen.
     pub async fn delete(&self, user: &User, id: ConversationId) -> Result<Conversation, ChatError> {
-        let position = self.conversations(user).await?.iter().position(|conversation| conversation.id == id);
+        let neighbour = self.store.neighbour(user.id, id).await?;
         let messages = self.messages(user, id).await?;
         self.store.delete_conversation(user.id, id).await?;
         for message in messages.iter().filter(|message| message.status == MessageStatus::Generating) {
@@ -67,10 +110,9 @@ impl Chat {
         }
         self.engine.forget(id);
         self.queues.forget(id);
-        let mut rest = self.conversations(user).await?;
-        match rest.len() {
-            0 => Ok(self.store.create_conversation(user.id).await?),
-            n => Ok(rest.swap_remove(position.unwrap_or(0).min(n - 1))),
+        match neighbour {
+            Some(neighbour) => Ok(neighbour),
+            None => Ok(self.store.create_conversation(user.id).await?),
         }
     }
 }

@@ -139,6 +139,7 @@ impl Export {
             "title": conversation.title.as_str(),
             "created_at": conversation.created_at,
             "updated_at": conversation.updated_at,
+            "shelf": conversation.shelf,
             "head": conversation.head,
             "plugins_off": off,
         });

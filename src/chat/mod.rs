@@ -20,6 +20,7 @@ mod queued;
 mod render;
 mod request;
 mod services;
+mod stretch;
 mod title;
 mod trace;
 mod turn;
@@ -41,6 +42,7 @@ pub use plugin_settings::{Filled, PluginSwitch};
 pub use queued::{Queued, Sent};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 pub use services::services;
+pub use stretch::{Part, Stretch};
 pub use workshop::{Script, restore_plugin_states};
 
 use self::trace::Story;

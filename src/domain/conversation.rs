@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ConversationId, Invalid, MessageId, UnixMillis, UserId};
 
 /// A conversation: a tree of messages, of which the branch that ends at `head` is shown.
@@ -11,12 +13,43 @@ pub struct Conversation {
     pub user_id: UserId,
     /// Shown in the sidebar.
     pub title: Title,
+    /// Where it stands there.
+    pub shelf: Shelf,
     /// The last message of the branch that is shown; none while it is blank.
     pub head: Option<MessageId>,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it was last written in; the sidebar is ordered by it.
     pub updated_at: UnixMillis,
+}
+
+/// Where a conversation stands among the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shelf {
+    /// Above them.
+    Pinned,
+    /// By its time.
+    #[default]
+    Listed,
+    /// Put away: found by a search and in the archive only.
+    Archived,
+}
+
+impl Shelf {
+    /// As it is stored, and as forms name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::Listed => "listed",
+            Self::Archived => "archived",
+        }
+    }
+
+    /// The shelf of that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Pinned, Self::Listed, Self::Archived].into_iter().find(|shelf| shelf.as_str() == text)
+    }
 }
 
 /// A conversation's name: one line, not empty.

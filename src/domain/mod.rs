@@ -9,34 +9,24 @@ mod message;
 mod plugin_choices;
 mod plugin_data;
 mod sampling;
+mod search;
+mod time;
 mod trace;
 mod user;
 
 pub use api_key::{ApiKey, KeyName};
-pub use conversation::{Conversation, Title};
+pub use conversation::{Conversation, Shelf, Title};
 pub use id::{ApiKeyId, ConversationId, MessageId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
 pub use plugin_choices::{OperatorChoices, PersonChoices, SettingChanges, SettingValues};
 pub use plugin_data::{KvQuota, KvScope, KvShelf};
 pub use sampling::{OutOfRange, SamplingParams};
+pub use search::{Piece, Search, Term};
+pub use time::{UnixMillis, day, in_words, now, period};
 pub use trace::{
     Calls, Change, HookOutcome, HookTrace, ParamTrace, PartOrigin, PromptPart, Reread, SetBy, Spent, Trace,
 };
 pub use user::{User, UserName, UserRole};
-
-/// Milliseconds since the Unix epoch, UTC: the one notion of time that is stored.
-pub type UnixMillis = i64;
-
-/// The current time.
-pub fn now() -> UnixMillis {
-    jiff::Timestamp::now().as_millisecond()
-}
-
-/// A moment as people read it, to the minute, in UTC.
-pub fn in_words(time: UnixMillis) -> String {
-    let time = jiff::Timestamp::from_millisecond(time).unwrap_or_default();
-    time.strftime("%-d %b %Y, %H:%M UTC").to_string()
-}
 
 /// A sentence that tells a person why their input was refused and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

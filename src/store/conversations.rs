@@ -2,7 +2,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
 use super::{Store, StoreError, found};
-use crate::domain::{Conversation, ConversationId, Title, UserId, now};
+use crate::domain::{Conversation, ConversationId, Shelf, Title, UserId, now};
 
 impl FromRow<'_, AnyRow> for Conversation {
     fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
@@ -10,6 +10,7 @@ impl FromRow<'_, AnyRow> for Conversation {
             id: row.try_get("id")?,
             user_id: row.try_get("user_id")?,
             title: row.try_get("title")?,
+            shelf: row.try_get("shelf")?,
             head: row.try_get("head_id")?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
@@ -25,6 +26,7 @@ impl Store {
             id: ConversationId::new(),
             user_id: user,
             title: Title::default(),
+            shelf: Shelf::default(),
             head: None,
             created_at: now,
             updated_at: now,
@@ -42,18 +44,11 @@ impl Store {
         Ok(conversation)
     }
 
-    /// A person's conversations, the last one written in first.
-    pub async fn list_conversations(&self, user: UserId) -> Result<Vec<Conversation>, StoreError> {
-        let query = sqlx::query_as(
-            "SELECT * FROM conversations WHERE user_id = $1 ORDER BY updated_at DESC, id DESC",
-        );
-        Ok(query.bind(user).fetch_all(&self.pool).await?)
-    }
-
-    /// The conversation that the person wrote in last; none when there is none.
+    /// The conversation that the person wrote in last, but for archived ones; none when there is none.
     pub async fn latest_conversation(&self, user: UserId) -> Result<Option<Conversation>, StoreError> {
         let query = sqlx::query_as(
-            "SELECT * FROM conversations WHERE user_id = $1 ORDER BY updated_at DESC, id DESC LIMIT 1",
+            "SELECT * FROM conversations WHERE user_id = $1 AND shelf <> 'archived' \
+             ORDER BY updated_at DESC, id DESC LIMIT 1",
         );
         Ok(query.bind(user).fetch_optional(&self.pool).await?)
     }
@@ -128,7 +123,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::domain::Trace;
-    use crate::store::testing::{complete, store, turn, user};
+    use crate::store::testing::{complete, listed, store, turn, user};
 
     #[tokio::test]
     async fn the_conversation_written_in_last_comes_first() {
@@ -137,12 +132,12 @@ mod tests {
         assert_eq!(store.latest_conversation(ada).await.unwrap(), None);
         let old = store.create_conversation(ada).await.unwrap();
         let new = store.create_conversation(ada).await.unwrap();
-        assert_eq!(store.list_conversations(ada).await.unwrap(), [new.clone(), old.clone()]);
+        assert_eq!(listed(&store, ada).await, [new.clone(), old.clone()]);
 
         sqlx::query("UPDATE conversations SET updated_at = 0").execute(&store.pool).await.unwrap();
         store.begin_turn(ada, old.id, turn("Hi")).await.unwrap();
 
-        let ids: Vec<_> = store.list_conversations(ada).await.unwrap().into_iter().map(|c| c.id).collect();
+        let ids: Vec<_> = listed(&store, ada).await.into_iter().map(|c| c.id).collect();
         assert_eq!(ids, [old.id, new.id]);
         assert_eq!(store.latest_conversation(ada).await.unwrap().unwrap().id, old.id);
     }

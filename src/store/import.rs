@@ -1,8 +1,7 @@
 //! Conversations that were made elsewhere.
 
-use super::turns::set_head;
 use super::{Store, StoreError, messages};
-use crate::domain::{ConversationId, Message, MessageId, Title, UnixMillis, UserId};
+use crate::domain::{ConversationId, Message, MessageId, Shelf, Title, UnixMillis, UserId};
 
 /// A conversation to be written as it is.
 #[derive(Debug, Clone)]
@@ -11,6 +10,8 @@ pub struct Imported {
     pub id: ConversationId,
     /// Its name, which stays.
     pub title: Title,
+    /// Where it stands among the others.
+    pub shelf: Shelf,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it was last written in.
@@ -26,16 +27,14 @@ impl Store {
     pub async fn import(&self, user: UserId, imported: &Imported) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         let insert = sqlx::query(
-            "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at) \
-             VALUES ($1, $2, $3, 'person', $4, $5)",
+            "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at, shelf, head_id) \
+             VALUES ($1, $2, $3, 'person', $4, $5, $6, $7)",
         );
         let insert = insert.bind(imported.id).bind(user).bind(&imported.title).bind(imported.created_at);
-        insert.bind(imported.updated_at).execute(&mut *write).await?;
+        let insert = insert.bind(imported.updated_at).bind(imported.shelf).bind(imported.head);
+        insert.execute(&mut *write).await?;
         for message in &imported.messages {
             messages::insert(&mut write, message).await?;
-        }
-        if let Some(head) = imported.head {
-            set_head(&mut write, user, imported.id, head, imported.updated_at).await?;
         }
         Ok(write.commit().await?)
     }

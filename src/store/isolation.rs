@@ -1,8 +1,8 @@
 //! Two people, and every method that names a conversation or a key: what is one's is not there for the other.
 
-use super::testing::{complete, key, store, turn, user};
+use super::testing::{complete, key, listed, store, turn, user};
 use super::{Store, StoreError, Versions};
-use crate::domain::{ApiKeyId, ConversationId, MessageId, Title, Trace, UserId};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, Search, Shelf, Title, Trace, UserId};
 
 /// What each method answers about the conversation and the reply in it, to `user`.
 async fn attempts(
@@ -20,6 +20,9 @@ async fn attempts(
         ("branch", store.branch(user, conversation).await.map(drop)),
         ("find_message", store.find_message(user, conversation, reply).await.map(drop)),
         ("trace", store.trace(user, conversation, reply).await.map(drop)),
+        ("neighbour", store.neighbour(user, conversation).await.map(drop)),
+        ("put_on_shelf", store.put_on_shelf(user, conversation, Shelf::Pinned).await),
+        ("stretch", store.stretch(user, conversation, reply, 1).await.map(drop)),
         ("rename", store.rename_conversation(user, conversation, &title).await),
         (
             "begin_answered_turn",
@@ -79,7 +82,7 @@ async fn what_is_mine_is_not_there_for_anyone_else() {
     let key = key("A secret");
     store.create_api_key(ada, &key, "hash").await.unwrap();
     let all = async || {
-        let conversations = store.list_conversations(ada).await.unwrap();
+        let conversations = listed(&store, ada).await;
         (conversations, store.branch(ada, mine).await.unwrap(), store.list_api_keys(ada).await.unwrap())
     };
     let before = all().await;
@@ -88,7 +91,8 @@ async fn what_is_mine_is_not_there_for_anyone_else() {
         assert!(matches!(answer, Err(StoreError::NotFound)), "{method}: {answer:?}");
     }
 
-    assert_eq!(store.list_conversations(eve).await.unwrap(), []);
+    assert_eq!(listed(&store, eve).await, []);
+    assert_eq!(store.search(eve, &Search::parse("secret").unwrap(), i64::MAX, 10).await.unwrap(), []);
     assert_eq!(store.latest_conversation(eve).await.unwrap(), None);
     assert_eq!(store.list_api_keys(eve).await.unwrap(), []);
     assert_eq!(all().await, before);

@@ -58,6 +58,45 @@ impl Store {
         conversation: ConversationId,
         message: MessageId,
     ) -> Result<Vec<Message>, StoreError> {
+        self.stretch(user, conversation, message, u32::MAX).await
+    }
+
+    /// How many messages lie between one and a later one that follows from it; none where it does not.
+    pub async fn distance(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        from: MessageId,
+        to: MessageId,
+    ) -> Result<Option<u32>, StoreError> {
+        let distance: Option<i64> = sqlx::query_scalar(
+            "WITH RECURSIVE branch (id, parent_id, distance) AS ( \
+                 SELECT m.id, m.parent_id, 0 FROM conversations c \
+                 JOIN messages m ON m.conversation_id = c.id AND m.id = $4 \
+                 WHERE c.id = $1 AND c.user_id = $2 \
+                 UNION ALL \
+                 SELECT m.id, m.parent_id, b.distance + 1 FROM branch b \
+                 JOIN messages m ON m.conversation_id = $1 AND m.id = b.parent_id WHERE b.id <> $3 \
+             ) \
+             SELECT distance FROM branch WHERE id = $3",
+        )
+        .bind(conversation)
+        .bind(user)
+        .bind(from)
+        .bind(to)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(distance.map(|distance| u32::try_from(distance).unwrap_or(u32::MAX)))
+    }
+
+    /// The end of the branch that ends at a message: at most so many, the oldest first.
+    pub async fn stretch(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        message: MessageId,
+        at_most: u32,
+    ) -> Result<Vec<Message>, StoreError> {
         let branch: Vec<Message> = sqlx::query_as(
             "WITH RECURSIVE branch (id, parent_id, distance) AS ( \
                  SELECT m.id, m.parent_id, 0 FROM conversations c \
@@ -65,13 +104,14 @@ impl Store {
                  WHERE c.id = $1 AND c.user_id = $2 \
                  UNION ALL \
                  SELECT m.id, m.parent_id, b.distance + 1 FROM branch b \
-                 JOIN messages m ON m.conversation_id = $1 AND m.id = b.parent_id \
+                 JOIN messages m ON m.conversation_id = $1 AND m.id = b.parent_id WHERE b.distance + 1 < $4 \
              ) \
              SELECT m.* FROM branch b JOIN messages m ON m.id = b.id ORDER BY b.distance DESC",
         )
         .bind(conversation)
         .bind(user)
         .bind(message)
+        .bind(i64::from(at_most))
         .fetch_all(&self.pool)
         .await?;
         if branch.is_empty() { Err(StoreError::NotFound) } else { Ok(branch) }

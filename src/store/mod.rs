@@ -4,7 +4,8 @@
 //! - Whose a conversation or message is stands in the WHERE clause: someone else's is [`StoreError::NotFound`].
 //!   Only the writing of a reply that is already running ([`Store::checkpoint`], [`Store::finish`]) goes by its id.
 //! - What a method wrote is on disk when it returns; what it could not write whole is not written at all.
-//! - The statements run on SQLite and PostgreSQL alike; what differs is in `pool.rs` and in [`Store::write`].
+//! - The statements run on SQLite and PostgreSQL alike; what differs is in `pool.rs`, in `search.rs` and in
+//!   [`Store::write`].
 
 mod api_keys;
 mod backup;
@@ -17,6 +18,8 @@ mod plugin_kv;
 mod plugin_settings;
 mod plugin_states;
 mod pool;
+mod search;
+mod shelves;
 mod sign_ins;
 mod text;
 mod traces;
@@ -32,6 +35,8 @@ pub use error::StoreError;
 pub use export::{KvEntry, KvKey};
 pub use import::Imported;
 pub use pool::{Database, FiresidePool, sqlite_url};
+pub use search::{Found, FoundMessage};
+pub use shelves::Place;
 pub use trash::UNDO_WITHIN;
 pub use turns::{NewTurn, Outcome, Turn};
 pub use versions::{Version, Versions};

@@ -19,6 +19,8 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
 use super::{Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/common");
+/// What only SQLite understands. Both count in one sequence.
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// Most connections. Each is a thread, and SQLite lets one of them write at a time.
 pub(super) const MAX_CONNECTIONS: u32 = 8;
@@ -93,7 +95,8 @@ async fn connect(url: &str, connections: u32) -> Result<AnyPool, MigrateError> {
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect(url)
         .await?;
-    MIGRATIONS.run(&pool).await?;
+    let all = MIGRATIONS.iter().chain(SQLITE_MIGRATIONS.iter()).cloned().collect();
+    Migrator::with_migrations(all).run(&pool).await?;
     Ok(pool)
 }
 

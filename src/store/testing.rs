@@ -3,10 +3,11 @@
 use sqlx::{Any, Transaction};
 use tempfile::TempDir;
 
-use super::{NewTurn, Outcome, Store, sqlite_url};
+use super::{NewTurn, Outcome, Place, Store, sqlite_url};
 use crate::config::Registration;
 use crate::domain::{
-    ApiKey, ApiKeyId, FinishReason, KeyName, MessageId, MessageStatus, Title, User, UserName,
+    ApiKey, ApiKeyId, Conversation, FinishReason, KeyName, MessageId, MessageStatus, Shelf, Title, User,
+    UserId, UserName,
 };
 
 /// A fresh store in a folder that goes with the first value.
@@ -19,6 +20,11 @@ pub(crate) async fn store() -> (TempDir, Store) {
 /// An account that nobody can sign in to.
 pub(crate) async fn user(store: &Store, name: &str) -> User {
     store.create_user(&UserName::parse(name).unwrap(), "no hash", Registration::Open).await.unwrap()
+}
+
+/// A person's conversations that are neither pinned nor archived.
+pub(crate) async fn listed(store: &Store, user: UserId) -> Vec<Conversation> {
+    store.shelf(user, Shelf::Listed, Place::TOP, 100).await.unwrap()
 }
 
 /// Keeps the database locked against every other writer while it lives.

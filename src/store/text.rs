@@ -6,8 +6,8 @@ use sqlx::error::BoxDynError;
 use sqlx::{Any, Decode, Encode, Row, Type};
 
 use crate::domain::{
-    ApiKeyId, ConversationId, FinishReason, KeyName, MessageId, MessageStatus, Role, SignInId, Title, UserId,
-    UserName, UserRole,
+    ApiKeyId, ConversationId, FinishReason, KeyName, MessageId, MessageStatus, Role, Shelf, SignInId, Title,
+    UserId, UserName, UserRole,
 };
 
 /// Stores a type as text: the first closure writes it, the second reads it.
@@ -45,6 +45,7 @@ stored_as_text! {
     UserName: |name| name.to_string(), |text| Self::parse(&text).ok();
     UserRole: |role| role.as_str().into(), |text| Self::parse(&text);
     Title: |title| title.to_string(), |text| Some(Self::stored(text));
+    Shelf: |shelf| shelf.as_str().into(), |text| Self::parse(&text);
     Role: |role| role.as_str().into(), |text| Self::parse(&text);
     MessageStatus: |status| status.as_str().into(), |text| Self::parse(&text);
     FinishReason: |reason| reason.as_str().into(), |text| Self::parse(&text);

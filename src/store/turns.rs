@@ -259,6 +259,7 @@ pub(super) async fn quiet_head(
     }
 }
 
+/// What is written in comes back from the archive.
 pub(super) async fn set_head(
     write: &mut Transaction<'static, Any>,
     user: UserId,
@@ -266,8 +267,11 @@ pub(super) async fn set_head(
     head: MessageId,
     now: UnixMillis,
 ) -> Result<(), StoreError> {
-    let update =
-        sqlx::query("UPDATE conversations SET head_id = $3, updated_at = $4 WHERE id = $1 AND user_id = $2");
+    let update = sqlx::query(
+        "UPDATE conversations SET head_id = $3, updated_at = $4, \
+             shelf = CASE shelf WHEN 'archived' THEN 'listed' ELSE shelf END \
+         WHERE id = $1 AND user_id = $2",
+    );
     found(update.bind(conversation).bind(user).bind(head).bind(now).execute(&mut **write).await?)
 }
 

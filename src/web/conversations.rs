@@ -1,4 +1,4 @@
-//! Conversations: open, make, rename, delete.
+//! Conversations: open, make, rename, pin, put away, delete.
 
 use rocket::form::{Form, FromForm};
 use rocket::response::Redirect;
@@ -7,12 +7,13 @@ use rocket_dyn_templates::{Template, context};
 
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn};
-use super::views::{ConversationView, PageView, SidebarView};
-use crate::chat::{Chat, ChatError};
-use crate::domain::{Conversation, ConversationId, User};
+use super::sidebar_views::{ConversationView, SidebarView, place};
+use super::views::{PageView, ThreadView};
+use crate::chat::{Chat, ChatError, Part};
+use crate::domain::{Conversation, ConversationId, Invalid, MessageId, Shelf, User};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![home, create, open, name, rename, delete]
+    routes![home, create, list, archive, open, earlier, name, edit, rename, put_on_shelf, delete]
 }
 
 /// A fragment that also changes the address bar.
@@ -41,16 +42,59 @@ async fn create(
     Ok(Either::Left(navigate(chat, &user, conversation).await?))
 }
 
-#[get("/c/<id>")]
-async fn open(
+/// The next page of the list in the sidebar.
+#[get("/conversations?<behind>")]
+async fn list(
     user: SignedIn,
-    id: ConversationId,
+    behind: Option<&str>,
     htmx: Htmx,
     chat: &State<Chat>,
 ) -> Result<Template, WebError> {
+    let list = SidebarView::page(chat, &user, Shelf::Listed, place(behind), htmx.open).await?;
+    let name = if htmx.fragment { "partials/groups" } else { "conversations" };
+    Ok(Template::render(name, list))
+}
+
+/// What was put away.
+#[get("/archive?<behind>")]
+async fn archive(user: SignedIn, behind: Option<&str>, chat: &State<Chat>) -> Result<Template, WebError> {
+    let list = SidebarView::page(chat, &user, Shelf::Archived, place(behind), None).await?;
+    Ok(Template::render("archive", list))
+}
+
+/// A conversation from its end; or from a message, to a message, or around the message that was asked for.
+#[get("/c/<id>?<at>&<since>&<to>")]
+async fn open(
+    user: SignedIn,
+    id: ConversationId,
+    at: Option<MessageId>,
+    since: Option<MessageId>,
+    to: Option<MessageId>,
+    htmx: Htmx,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let part = match (at, since, to) {
+        (Some(at), ..) => Part::Around(at),
+        (_, Some(since), _) => Part::Since(since),
+        (_, _, Some(to)) => Part::UpTo(to),
+        _ => Part::Last,
+    };
     let conversation = chat.conversation(&user, id).await?;
-    let page = PageView::load(chat, &user, conversation).await?;
+    let page = PageView::load(chat, &user, conversation, part).await?;
     Ok(Template::render(if htmx.fragment { "partials/navigation" } else { "chat" }, page))
+}
+
+/// The stretch of a conversation that ends with a message.
+#[get("/c/<id>/messages/<message>/before")]
+async fn earlier(
+    user: SignedIn,
+    id: ConversationId,
+    message: MessageId,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let conversation = chat.conversation(&user, id).await?;
+    let stretch = ThreadView::load(chat, &user, conversation, Part::UpTo(message), None).await?;
+    Ok(Template::render("partials/stretch", stretch))
 }
 
 /// The name of a conversation that a plugin is naming, once it has it; the page asks after its first reply.
@@ -67,6 +111,25 @@ async fn name(
     Ok(Template::render("partials/named", context! { conversation, naming }))
 }
 
+/// What can be done with a conversation, in its place in the list or as a page; `done` puts the row back.
+#[get("/c/<id>/edit?<done>")]
+async fn edit(
+    user: SignedIn,
+    id: ConversationId,
+    done: Option<bool>,
+    htmx: Htmx,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let conversation = chat.conversation(&user, id).await?;
+    let conversation = ConversationView::new(&conversation, htmx.open == Some(id));
+    let name = match (htmx.fragment, done) {
+        (true, Some(true)) => "partials/conversation",
+        (true, _) => "partials/conversation_edit",
+        (false, _) => "conversation_edit",
+    };
+    Ok(Template::render(name, context! { conversation, focus: true }))
+}
+
 #[derive(FromForm)]
 struct TitleForm<'r> {
     #[field(default = "")]
@@ -80,10 +143,37 @@ async fn rename(
     form: Form<TitleForm<'_>>,
     htmx: Htmx,
     chat: &State<Chat>,
-) -> Result<Template, WebError> {
+) -> Result<Either<Template, Redirect>, WebError> {
     let conversation = chat.rename(&user, id, form.title).await?;
+    if !htmx.fragment {
+        return Ok(Either::Right(Redirect::to(address(&conversation))));
+    }
     let conversation = ConversationView::new(&conversation, htmx.open == Some(id));
-    Ok(Template::render("partials/renamed", context! { conversation }))
+    Ok(Either::Left(Template::render("partials/renamed", context! { conversation })))
+}
+
+#[derive(FromForm)]
+struct ShelfForm<'r> {
+    #[field(default = "")]
+    shelf: &'r str,
+}
+
+#[put("/c/<id>/shelf", data = "<form>")]
+async fn put_on_shelf(
+    user: SignedIn,
+    id: ConversationId,
+    form: Form<ShelfForm<'_>>,
+    htmx: Htmx,
+    chat: &State<Chat>,
+) -> Result<Either<Template, Redirect>, WebError> {
+    let conversation = chat.conversation(&user, id).await?;
+    let unknown = || ChatError::Invalid(Invalid("A conversation can be pinned, listed or archived.".into()));
+    chat.put_on_shelf(&user, id, Shelf::parse(form.shelf).ok_or_else(unknown)?).await?;
+    if !htmx.fragment {
+        return Ok(Either::Right(Redirect::to(address(&conversation))));
+    }
+    let sidebar = SidebarView::load(chat, &user, htmx.open).await?;
+    Ok(Either::Left(Template::render("partials/sidebar", sidebar)))
 }
 
 /// Deletes; where the conversation was on the screen, its neighbour takes its place.
@@ -93,13 +183,16 @@ async fn delete(
     id: ConversationId,
     htmx: Htmx,
     chat: &State<Chat>,
-) -> Result<Either<Pushed, Template>, WebError> {
+) -> Result<Either<Pushed, Either<Template, Redirect>>, WebError> {
     let neighbour = chat.delete(&user, id).await?;
-    let conversations = chat.conversations(&user).await?;
-    match conversations.iter().find(|open| htmx.open == Some(open.id)) {
-        Some(open) => {
-            let sidebar = SidebarView::load(chat, &user, Some(open)).await?;
-            Ok(Either::Right(Template::render("partials/sidebar", sidebar)))
+    if !htmx.fragment {
+        return Ok(Either::Right(Either::Right(Redirect::to(address(&neighbour)))));
+    }
+    let open = htmx.open.filter(|open| *open != id);
+    match open {
+        Some(_) => {
+            let gone = context! { id: id.to_string() };
+            Ok(Either::Right(Either::Left(Template::render("partials/deleted", gone))))
         }
         None => Ok(Either::Left(navigate(chat, &user, neighbour).await?)),
     }
@@ -108,7 +201,7 @@ async fn delete(
 /// Shows another conversation in the place of the open one.
 pub(super) async fn navigate(chat: &Chat, user: &User, to: Conversation) -> Result<Pushed, ChatError> {
     let push_url = rocket::http::Header::new("HX-Push-Url", address(&to));
-    let inner = Template::render("partials/navigation", PageView::load(chat, user, to).await?);
+    let inner = Template::render("partials/navigation", PageView::load(chat, user, to, Part::Last).await?);
     Ok(Pushed { inner, push_url })
 }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::ops::Deref;
 
+use rocket::form::{self, FromFormField, ValueField};
 use rocket::http::{Cookie, CookieJar, SameSite, Status};
 use rocket::request::{FromParam, FromRequest, Outcome, Request};
 use rocket::time::Duration;
@@ -179,5 +180,11 @@ impl FromParam<'_> for MessageId {
 
     fn from_param(param: &str) -> Result<Self, Infallible> {
         Ok(param.parse().unwrap_or(Self::UNKNOWN))
+    }
+}
+
+impl FromFormField<'_> for MessageId {
+    fn from_value(field: ValueField<'_>) -> form::Result<'_, Self> {
+        Ok(field.value.parse().unwrap_or(Self::UNKNOWN))
     }
 }

@@ -12,7 +12,7 @@ use super::error::WebError;
 use super::guards::{Htmx, LastEventId, SignedIn};
 use super::sse;
 use super::views::{MessageView, QueuedView, ThreadView, TurnView};
-use crate::chat::{Chat, ChatError, Sent};
+use crate::chat::{Chat, ChatError, Part, Sent};
 use crate::domain::{ConversationId, MessageId};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -118,6 +118,6 @@ async fn take_back(
     }
     Ok(Either::Left(Template::render(
         "partials/thread",
-        ThreadView::load(chat, &user, conversation, None).await?,
+        ThreadView::load(chat, &user, conversation, Part::Last, None).await?,
     )))
 }

@@ -26,6 +26,8 @@ mod plugin_views;
 mod plugins;
 mod refusal;
 mod rehearsal_view;
+mod search;
+mod sidebar_views;
 mod sign_in;
 mod sse;
 mod traces;
@@ -54,7 +56,7 @@ pub fn stage() -> AdHoc {
 /// Every route, as it is mounted at `/`.
 pub fn routes() -> Vec<Route> {
     let messages = [messages::routes(), versions::routes(), traces::routes()].concat();
-    let chat = [conversations::routes(), messages].concat();
+    let chat = [conversations::routes(), search::routes(), messages].concat();
     let account = [account::routes(), export::routes(), import::routes()].concat();
     let plugins = [plugins::routes(), plugin_settings::routes(), plugin_switches::routes()].concat();
     [sign_in::routes(), account, chat, plugins, operations::routes()].concat()

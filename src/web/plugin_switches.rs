@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn};
-use super::views::ConversationView;
+use super::sidebar_views::ConversationView;
 use crate::chat::{Chat, ChatError, PluginSwitch};
 use crate::domain::{ConversationId, User};
 

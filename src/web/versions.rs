@@ -9,7 +9,7 @@ use super::conversations::{Pushed, address, navigate};
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn};
 use super::views::{MessageView, ThreadView};
-use crate::chat::Chat;
+use crate::chat::{Chat, Part};
 use crate::domain::{ConversationId, MessageId, User};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
@@ -144,8 +144,8 @@ async fn shown(
 ) -> Shown {
     let conversation = chat.conversation(user, id).await?;
     if !htmx.fragment {
-        return Ok(Either::Right(Redirect::to(format!("{}#message-{at}", address(&conversation)))));
+        return Ok(Either::Right(Redirect::to(format!("{0}?at={at}#message-{at}", address(&conversation)))));
     }
-    let thread = ThreadView::load(chat, user, conversation, deleted).await?;
+    let thread = ThreadView::load(chat, user, conversation, Part::Around(at), deleted).await?;
     Ok(Either::Left(Template::render("partials/thread", thread)))
 }

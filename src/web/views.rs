@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::chat::{Chat, ChatError, Queued};
+use super::sidebar_views::{ConversationView, SidebarView};
+use crate::chat::{Chat, ChatError, Part, Queued};
 use crate::domain::{
     Conversation, ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, User, UserRole,
 };
@@ -14,7 +15,8 @@ use crate::store::{Turn, Versions};
 #[derive(Serialize)]
 pub struct PageView {
     user: UserView,
-    conversations: Vec<ConversationView>,
+    #[serde(flatten)]
+    sidebar: SidebarView,
     chat: ChatView,
     model: ModelView,
     being_named: bool,
@@ -22,15 +24,18 @@ pub struct PageView {
 
 impl PageView {
     /// Reads what the page of one conversation shows.
-    pub async fn load(chat: &Chat, user: &User, conversation: Conversation) -> Result<Self, ChatError> {
-        let messages = chat.messages(user, conversation.id).await?;
-        let sidebar = SidebarView::load(chat, user, Some(&conversation)).await?;
+    pub async fn load(
+        chat: &Chat,
+        user: &User,
+        conversation: Conversation,
+        part: Part,
+    ) -> Result<Self, ChatError> {
         Ok(Self {
             user: UserView::new(user),
-            conversations: sidebar.conversations,
+            sidebar: SidebarView::load(chat, user, Some(conversation.id)).await?,
             model: ModelView::new(chat.engine_state()),
             being_named: chat.is_being_named(conversation.id),
-            chat: ChatView::load(chat, user, conversation, messages).await?,
+            chat: ChatView::load(chat, user, conversation, part).await?,
         })
     }
 }
@@ -41,7 +46,8 @@ pub struct TurnView {
     messages: [MessageView; 2],
     naming: bool,
     chat: ConversationView,
-    conversations: Vec<ConversationView>,
+    #[serde(flatten)]
+    sidebar: SidebarView,
 }
 
 impl TurnView {
@@ -51,25 +57,8 @@ impl TurnView {
             messages: [turn.user_message, turn.reply].map(MessageView::from),
             naming: chat.is_being_named(open.id),
             chat: ConversationView::new(open, true),
-            conversations: SidebarView::load(chat, user, Some(open)).await?.conversations,
+            sidebar: SidebarView::load(chat, user, Some(open.id)).await?,
         })
-    }
-}
-
-/// The list of conversations.
-#[derive(Serialize)]
-pub struct SidebarView {
-    conversations: Vec<ConversationView>,
-}
-
-impl SidebarView {
-    /// Reads the person's conversations; `open` is the one on the screen.
-    pub async fn load(chat: &Chat, user: &User, open: Option<&Conversation>) -> Result<Self, ChatError> {
-        let open = open.map(|conversation| conversation.id);
-        let conversations = chat.conversations(user).await?;
-        let conversations =
-            conversations.iter().map(|c| ConversationView::new(c, Some(c.id) == open)).collect();
-        Ok(Self { conversations })
     }
 }
 
@@ -87,21 +76,6 @@ impl UserView {
     }
 }
 
-/// One row of the sidebar.
-#[derive(Serialize)]
-pub struct ConversationView {
-    id: String,
-    title: String,
-    active: bool,
-}
-
-impl ConversationView {
-    /// `active` marks the conversation on the screen.
-    pub fn new(conversation: &Conversation, active: bool) -> Self {
-        Self { id: conversation.id.to_string(), title: conversation.title.to_string(), active }
-    }
-}
-
 /// The open conversation.
 #[derive(Serialize)]
 pub struct ChatView {
@@ -112,6 +86,12 @@ pub struct ChatView {
     /// Whether there are plugins to turn off.
     switches: bool,
     messages: Vec<MessageView>,
+    /// The message before them, where they do not begin the conversation.
+    earlier: Option<String>,
+    /// Whether they do not end it.
+    later: bool,
+    /// A message that was asked for and stands in a branch that is not shown.
+    elsewhere: Option<String>,
     /// Messages that wait for the end of a reply.
     queued: Vec<QueuedView>,
     commands: Vec<CommandView>,
@@ -135,12 +115,21 @@ impl ChatView {
         chat: &Chat,
         user: &User,
         conversation: Conversation,
-        messages: Vec<Message>,
+        part: Part,
     ) -> Result<Self, ChatError> {
         let commands = chat.commands(user, conversation.id).await?;
         let versions = chat.versions(user, conversation.id).await?;
         let queued = chat.queued(user, conversation.id).await?.into_iter();
-        let newest = messages.last().map(|message| message.id);
+        let stretch = chat.stretch(user, &conversation, part).await?;
+        let sought = match part {
+            Part::Around(message) => Some(message),
+            _ => None,
+        };
+        let missed = sought.filter(|sought| stretch.messages.iter().all(|message| message.id != *sought));
+        let elsewhere = match missed {
+            Some(id) if chat.message(user, conversation.id, id).await.is_ok() => Some(id.to_string()),
+            _ => None,
+        };
         Ok(Self {
             queued: queued.map(|queued| QueuedView::new(conversation.id, queued)).collect(),
             commands: commands.into_iter().map(CommandView::from).collect(),
@@ -149,10 +138,15 @@ impl ChatView {
             greeting: chat.config().greeting.clone(),
             max_message_chars: chat.config().max_message_chars,
             switches: chat.has_optional_plugins(),
-            messages: messages
+            earlier: stretch.earlier.map(|id| id.to_string()),
+            later: stretch.messages.last().is_some_and(|last| Some(last.id) != conversation.head),
+            elsewhere,
+            messages: stretch
+                .messages
                 .into_iter()
                 .map(|message| MessageView {
-                    last: Some(message.id) == newest,
+                    last: Some(message.id) == conversation.head,
+                    sought: Some(message.id) == sought,
                     ..MessageView::new(message, &versions)
                 })
                 .collect(),
@@ -170,17 +164,17 @@ pub struct ThreadView {
 }
 
 impl ThreadView {
-    /// Reads what is shown now.
+    /// Reads a part of what is shown now.
     pub async fn load(
         chat: &Chat,
         user: &User,
         conversation: Conversation,
+        part: Part,
         deleted: Option<MessageId>,
     ) -> Result<Self, ChatError> {
-        let messages = chat.messages(user, conversation.id).await?;
         Ok(Self {
             being_named: chat.is_being_named(conversation.id),
-            chat: ChatView::load(chat, user, conversation, messages).await?,
+            chat: ChatView::load(chat, user, conversation, part).await?,
             deleted: deleted.map(|id| id.to_string()),
         })
     }
@@ -202,6 +196,8 @@ pub struct MessageView {
     unfinished: bool,
     /// Nothing follows it.
     last: bool,
+    /// A search leads to it.
+    sought: bool,
     version: Option<VersionView>,
     /// What it follows; versions have it in common.
     follows: String,
@@ -246,6 +242,7 @@ impl From<Message> for MessageView {
                 || message.finish_reason == Some(FinishReason::Length)
                 || message.usage.is_none(),
             last: message.role == Role::Assistant, // shown by itself when it has just ended
+            sought: false,
             version: None,
             follows: message.parent_id.unwrap_or(MessageId::UNKNOWN).to_string(),
             can_retry: message.role == Role::Assistant

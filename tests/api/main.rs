@@ -11,6 +11,7 @@ mod configuration;
 mod crashes;
 mod draft;
 mod export;
+mod finding;
 mod hostile;
 mod hot_path;
 mod house;

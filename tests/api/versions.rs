@@ -208,7 +208,7 @@ async fn without_javascript_a_message_is_edited_deleted_and_written_anew_by_form
     assert_eq!(edited.status(), 303);
     let location = edited.headers()["location"].to_str().unwrap();
     let (page, id) = location.split_once("#message-").unwrap();
-    assert_eq!(page, format!("/c/{conversation}"));
+    assert_eq!(page, format!("/c/{conversation}?at={id}"));
     let reply = Reply { conversation: conversation.clone(), id: id.into() };
     assert_eq!(ada.read(&reply).await, "second");
     let page = ada.page(&format!("{path}/edit")).await;

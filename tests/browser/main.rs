@@ -8,6 +8,7 @@ mod support;
 mod account;
 mod chat;
 mod commands;
+mod finding;
 mod keys;
 mod looks;
 mod plain;

@@ -19,20 +19,22 @@ async fn the_name_appears_without_a_reload_and_leaves_alone_what_is_being_typed(
 
     seat.send("hello").await;
     seat.until_over(2).await;
-    window.click("[aria-current] ~ [data-rename]").await;
+    window.click("[aria-current] ~ .button").await;
+    window.until("document.activeElement.matches('.rename .field')").await;
     window.keys("Mine").await;
 
     window.until("document.querySelector('#chat-title').textContent === 'Embers and ash'").await;
-    window.until("document.querySelector('[aria-current]').textContent === 'Embers and ash'").await;
     window.until("document.title.startsWith('Embers and ash')").await;
     window.until("!document.querySelector('[hx-get$=\"/name\"]')").await;
-    let typed = "document.querySelector('.rename:not([hidden]) input').value";
+    let typed = "document.querySelector('.rename .field').value";
     assert_eq!(window.eval::<String>(typed).await, "Mine");
     window.picture("title-1280-light").await;
 
     // Whoever renames it now begins with the name that it has.
     window.keys(ESCAPE).await;
-    window.click("[aria-current] ~ [data-rename]").await;
+    window.until("document.querySelector('[aria-current]')?.textContent === 'Embers and ash'").await;
+    window.click("[aria-current] ~ .button").await;
+    window.until("document.activeElement.matches('.rename .field')").await;
     assert_eq!(window.eval::<String>(typed).await, "Embers and ash");
     seat.leave().await;
 }

@@ -30,13 +30,15 @@ async fn a_newcomer_chats_with_the_real_model_and_keeps_house() {
     let first: String = window.eval("location.pathname").await;
     window.click("#new-conversation").await;
     window.until(&format!("location.pathname !== '{first}' && !document.querySelector('.message')")).await;
-    window.click("[aria-current] ~ [data-rename]").await;
+    window.click("[aria-current] ~ .button").await;
+    window.until("document.activeElement.matches('.rename .field')").await;
     window.keys(&format!("nonsense{ESCAPE}")).await;
     window.until("document.querySelector('[aria-current]').checkVisibility()").await;
-    window.click("[aria-current] ~ [data-rename]").await;
+    window.click("[aria-current] ~ .button").await;
+    window.until("document.activeElement.matches('.rename .field')").await;
     window.keys(&format!("Embers{ENTER}")).await;
     window.until("document.querySelector('#chat-title').textContent === 'Embers'").await;
-    assert_eq!(window.eval::<String>("document.activeElement.textContent").await, "Embers");
+    window.until("document.activeElement.previousElementSibling?.textContent === 'Embers'").await;
 
     // Back, and forward by a link.
     window.back().await;
@@ -49,9 +51,10 @@ async fn a_newcomer_chats_with_the_real_model_and_keeps_house() {
     window.until("document.title.startsWith('Embers')").await;
 
     // Delete: first not, then yes; the neighbour opens.
-    window.click("[aria-current] ~ [hx-delete]").await;
+    window.click("[aria-current] ~ .button").await;
+    window.click(".conversation [hx-delete]").await;
     window.click("#confirm button[value='']").await;
-    window.click("[aria-current] ~ [hx-delete]").await;
+    window.click(".conversation [hx-delete]").await;
     window.click("#confirm .danger").await;
     window
         .until(&format!(

@@ -1,0 +1,164 @@
+//! Full-text search over titles and messages. The statement is SQLite's (FTS5, see `migrations/sqlite`); another database
+//! answers the same question its own way.
+
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row};
+
+use super::{Store, StoreError};
+use crate::domain::{ConversationId, MessageId, Role, Search, Shelf, Title, UnixMillis, UserId};
+
+/// A message, or a title, in which everything is that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it lies among all that is searched: larger the later it came.
+    pub position: i64,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Its title.
+    pub title: Title,
+    /// Where it stands.
+    pub shelf: Shelf,
+    /// The message; none where the title was found.
+    pub message: Option<FoundMessage>,
+}
+
+/// A message in which everything is that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundMessage {
+    /// Which one.
+    pub id: MessageId,
+    /// Who wrote it.
+    pub role: Role,
+    /// What it says.
+    pub content: String,
+    /// When it was written.
+    pub created_at: UnixMillis,
+}
+
+impl FromRow<'_, AnyRow> for Found {
+    fn from_row(row: &AnyRow) -> Result<Self, sqlx::Error> {
+        let message = match row.try_get("message_id")? {
+            None => None,
+            Some(id) => Some(FoundMessage {
+                id,
+                role: row.try_get("role")?,
+                content: row.try_get("content")?,
+                created_at: row.try_get("created_at")?,
+            }),
+        };
+        Ok(Self {
+            position: row.try_get("position")?,
+            conversation: row.try_get("conversation_id")?,
+            title: row.try_get("title")?,
+            shelf: row.try_get("shelf")?,
+            message,
+        })
+    }
+}
+
+impl Store {
+    /// What a person finds in their conversations, archived ones too, before a position; the last that came first.
+    pub async fn search(
+        &self,
+        user: UserId,
+        search: &Search,
+        before: i64,
+        at_most: u32,
+    ) -> Result<Vec<Found>, StoreError> {
+        // CROSS JOIN: the words are looked up first, from the last to the first, and no further than needed.
+        let query = sqlx::query_as(
+            "SELECT s.id AS position, c.id AS conversation_id, c.title, c.shelf, m.id AS message_id, m.role, m.content, \
+                 m.created_at \
+             FROM words CROSS JOIN searchable s ON s.id = words.rowid \
+             CROSS JOIN conversations c ON c.id = s.conversation_id \
+             LEFT JOIN messages m ON m.id = s.message_id \
+             WHERE words MATCH $2 AND words.rowid < $3 AND c.user_id = $1 ORDER BY words.rowid DESC LIMIT $4",
+        );
+        let query = query.bind(user).bind(expression(user, search)).bind(before).bind(i64::from(at_most));
+        Ok(query.fetch_all(&self.pool).await?)
+    }
+}
+
+/// The search as FTS5 writes it. Words hold letters, digits and marks only, so that nothing in them is syntax.
+fn expression(user: UserId, search: &Search) -> String {
+    let mut expression = format!("owner : \"{user}\"");
+    for term in search.terms() {
+        let open = if term.open { "*" } else { "" };
+        expression += &format!(" AND text : \"{}\"{open}", term.words.join(" "));
+    }
+    expression
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{complete, store, turn, user};
+
+    async fn find(store: &Store, user: UserId, typed: &str) -> Vec<String> {
+        let search = Search::parse(typed).unwrap();
+        let found = store.search(user, &search, i64::MAX, 100).await.unwrap();
+        let told = |found: Found| found.message.map_or(found.title.to_string(), |message| message.content);
+        found.into_iter().map(told).collect()
+    }
+
+    #[tokio::test]
+    async fn messages_and_titles_are_found_as_soon_as_they_stand_and_no_longer() {
+        let (_folder, store) = store().await;
+        let (ada, eve) = (user(&store, "ada").await.id, user(&store, "eve").await.id);
+        let id = store.create_conversation(ada).await.unwrap().id;
+        let begun = store.begin_turn(ada, id, turn("Where do swallows go?")).await.unwrap();
+        store.checkpoint(begun.reply.id, "Swallows fly to").await.unwrap();
+        // A reply is found when it is over.
+        assert_eq!(find(&store, ada, "swallow").await, ["Where do swallows go?", "Where do swallows go?"]);
+        store.finish(begun.reply.id, &complete("Swallows fly to Zaïre.")).await.unwrap();
+
+        assert_eq!(find(&store, ada, "zaire swallows").await, ["Swallows fly to Zaïre."]);
+        assert_eq!(find(&store, ada, "\"swallows fly\"").await, ["Swallows fly to Zaïre."]);
+        assert_eq!(find(&store, ada, "\"swallow\"").await, [""; 0]);
+        assert_eq!(find(&store, eve, "swallows").await, [""; 0]);
+        // Neither column names nor operators are anything but words.
+        for typed in
+            ["owner:swallows", "swallows OR zaire", "NEAR(swallows)", "text : zaire", "zaire*", "'zaire"]
+        {
+            find(&store, ada, typed).await;
+        }
+
+        store.rename_conversation(ada, id, &Title::stored("Migration".into())).await.unwrap();
+        assert_eq!(find(&store, ada, "migr").await, ["Migration"]);
+        store.begin_continuation(ada, id, begun.reply.id).await.unwrap();
+        assert_eq!(find(&store, ada, "zaire").await, [""; 0]);
+        store.finish(begun.reply.id, &complete("Swallows fly to Zaïre, and back.")).await.unwrap();
+        assert_eq!(find(&store, ada, "zaire back").await, ["Swallows fly to Zaïre, and back."]);
+
+        store.delete_message(ada, id, begun.reply.id).await.unwrap();
+        assert_eq!(find(&store, ada, "zaire").await, [""; 0]);
+        store.restore(ada, id, begun.reply.id).await.unwrap();
+        assert_eq!(find(&store, ada, "zaire").await.len(), 1);
+        store.delete_conversation(ada, id).await.unwrap();
+        let left: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM searchable").fetch_one(&store.pool).await.unwrap();
+        let words = sqlx::query("SELECT rowid FROM words WHERE words MATCH 'swallows'");
+        assert_eq!((left, words.fetch_all(&store.pool).await.unwrap().len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_found_is_read_page_by_page_from_the_last_that_came() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await.id;
+        let id = store.create_conversation(ada).await.unwrap().id;
+        for number in 0..5 {
+            let begun = store.begin_turn(ada, id, turn(&format!("bird {number}"))).await.unwrap();
+            store.finish(begun.reply.id, &complete("Yes.")).await.unwrap();
+        }
+        let search = Search::parse("bird").unwrap();
+
+        let first = store.search(ada, &search, i64::MAX, 2).await.unwrap();
+        let rest = store.search(ada, &search, first[1].position, 100).await.unwrap();
+
+        let told = |found: &Found| found.message.as_ref().map(|message| message.content.clone());
+        let all: Vec<_> = first.iter().chain(&rest).map(told).collect();
+        let bird = |number| Some(format!("bird {number}"));
+        // The title, named after the first message, came after it.
+        assert_eq!(all, [bird(4), bird(3), bird(2), bird(1), None, bird(0)]);
+    }
+}
