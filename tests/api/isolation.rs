@@ -38,7 +38,7 @@ async fn every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_owner
     ada.read(&reply).await;
     bob.new_conversation().await;
     let routes = routes_with_ids(&conversation, &reply.id, &new_key(&app));
-    let form = [("message", "hello"), ("title", "mine now")];
+    let form = [("message", "hello"), ("title", "mine now"), ("shelf", "pinned")];
 
     for (method, path) in &routes {
         for htmx in [true, false] {

@@ -59,6 +59,8 @@ async fn a_search_answers_as_one_types_and_opens_at_the_message() {
     );
     assert!(!window.eval::<bool>("document.querySelector('#conversations').checkVisibility()").await);
     inspect(&seat, "search").await;
+    // On a phone the field was hidden with the list.
+    window.eval::<Value>("document.querySelector('#search').focus()").await;
     window.keys("zz").await;
     window.until("document.querySelector('.nothing')?.checkVisibility()").await;
     window.eval::<Value>("document.querySelector('#search').select()").await;
