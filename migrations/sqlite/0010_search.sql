@@ -10,7 +10,7 @@ CREATE UNIQUE INDEX searchable_titles ON searchable (conversation_id) WHERE mess
 
 -- Their words, without the text. `owner` is the person's id as one word: a search passes over everybody else's by itself.
 CREATE VIRTUAL TABLE words USING fts5 (
-    owner, text, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+    owner, text, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
 );
 
 CREATE TRIGGER searchable_from_now AFTER INSERT ON searchable BEGIN

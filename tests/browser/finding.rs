@@ -138,8 +138,12 @@ async fn a_conversation_is_pinned_archived_and_found_again_by_keyboard() {
     window.until("location.pathname.endsWith('/edit')").await;
     inspect(&seat, "conversation-edit-page").await;
     window.click(".shelves [value=listed]").await;
-    window.until("document.title.startsWith('Newer')").await;
-    assert_eq!(window.eval::<Vec<String>>(titles).await, ["Older", "New conversation", "Newer"]);
+    window
+        .until(&format!(
+            "JSON.stringify({titles}) === JSON.stringify(['Older', 'New conversation', 'Newer'])"
+        ))
+        .await;
+    assert_eq!(window.eval::<String>("document.querySelector('#chat-title').textContent").await, "Newer");
     seat.leave().await;
 }
 
