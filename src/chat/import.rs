@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::{Chat, ChatError, export};
 use crate::domain::{
-    ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus, Role, Title, UnixMillis,
+    ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus, Parameters, Role, Title, UnixMillis,
     Usage, User, UserId, now,
 };
 use crate::store::{Imported, Store};
@@ -41,6 +41,8 @@ struct ConversationTold {
     updated_at: UnixMillis,
     #[serde(default)]
     head: Option<MessageId>,
+    #[serde(default)]
+    parameters: Parameters,
     messages: Vec<MessageTold>,
 }
 
@@ -246,7 +248,7 @@ fn conversation(told: ConversationTold, max_title_chars: usize) -> Result<Import
     let head = told.head.and_then(|head| new_ids.get(&head).copied()).or(last);
     let title = Title::shortened(&told.title, max_title_chars).unwrap_or_default();
     let (created_at, updated_at) = (told.created_at.clamp(0, now), told.updated_at.clamp(0, now));
-    Ok(Imported { id, title, created_at, updated_at, messages, head })
+    Ok(Imported { id, title, created_at, updated_at, messages, head, parameters: told.parameters })
 }
 
 fn message(

@@ -6,19 +6,23 @@ mod api_key;
 mod conversation;
 mod id;
 mod message;
+mod parameters;
 mod plugin_choices;
 mod plugin_data;
+mod preset;
 mod sampling;
 mod trace;
 mod user;
 
 pub use api_key::{ApiKey, KeyName};
 pub use conversation::{Conversation, Title};
-pub use id::{ApiKeyId, ConversationId, MessageId, SignInId, UserId};
+pub use id::{ApiKeyId, ConversationId, MessageId, PresetId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
+pub use parameters::{Level, Parameter, ParameterKind, ParameterLevels, Parameters};
 pub use plugin_choices::{OperatorChoices, PersonChoices, SettingChanges, SettingValues};
 pub use plugin_data::{KvQuota, KvScope, KvShelf};
-pub use sampling::{OutOfRange, SamplingParams};
+pub use preset::{Preset, PresetName};
+pub use sampling::{OutOfRange, Range, SamplingParams};
 pub use trace::{
     Calls, Change, HookOutcome, HookTrace, ParamTrace, PartOrigin, PromptPart, Reread, SetBy, Spent, Trace,
 };

@@ -146,6 +146,10 @@ pub struct ParamTrace {
 pub enum SetBy {
     /// The operator, or nobody.
     Operator,
+    /// The person, for all their conversations.
+    Person,
+    /// The person, for this conversation.
+    Conversation,
     /// A plugin.
     Plugin(String),
     /// The operator's limit.

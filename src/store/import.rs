@@ -1,8 +1,8 @@
 //! Conversations that were made elsewhere.
 
 use super::turns::set_head;
-use super::{Store, StoreError, messages};
-use crate::domain::{ConversationId, Message, MessageId, Title, UnixMillis, UserId};
+use super::{Store, StoreError, messages, parameters};
+use crate::domain::{ConversationId, Message, MessageId, Parameters, Title, UnixMillis, UserId};
 
 /// A conversation to be written as it is.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Imported {
     pub messages: Vec<Message>,
     /// The last message of the branch that is shown.
     pub head: Option<MessageId>,
+    /// What its person set for it.
+    pub parameters: Parameters,
 }
 
 impl Store {
@@ -37,6 +39,7 @@ impl Store {
         if let Some(head) = imported.head {
             set_head(&mut write, user, imported.id, head, imported.updated_at).await?;
         }
+        parameters::insert(&mut write, imported.id, &imported.parameters).await?;
         Ok(write.commit().await?)
     }
 }
