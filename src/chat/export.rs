@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::{Value, json};
 
 use super::{Chat, ChatError};
-use crate::domain::{ApiKey, Conversation, ConversationId, Message, MessageId, Preset, Role, User, UserId, now};
+use crate::domain::{
+    ApiKey, Conversation, ConversationId, Message, MessageId, Preset, Role, User, UserId, now,
+};
 use crate::store::{KvEntry, KvKey, Store, StoreError};
 
 /// The version of the format; `README.md` describes it.
@@ -105,7 +107,8 @@ impl Export {
         });
         let plugins = json!({ "settings": choices.settings, "off": choices.off });
         let parameters = json!(self.store.parameters(self.user, None).await?.person);
-        let preset = |preset: &Preset| json!({ "name": preset.name.to_string(), "parameters": preset.parameters });
+        let preset =
+            |preset: &Preset| json!({ "name": preset.name.to_string(), "parameters": preset.parameters });
         let presets: Vec<Value> = self.store.presets(self.user).await?.iter().map(preset).collect();
         let presets = Value::from(presets);
         Ok(format!(

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 
 use super::{Chat, ChatError, export};
 use crate::domain::{
-    ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus, Parameters, Role, Title, UnixMillis,
-    Usage, User, UserId, now,
+    ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus, Parameters, Role, Title,
+    UnixMillis, Usage, User, UserId, now,
 };
 use crate::store::{Imported, Store};
 

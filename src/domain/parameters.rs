@@ -37,7 +37,11 @@ pub enum ParameterKind {
 
 /// What is no sampling parameter.
 const TEXTS: [(&str, &str, ParameterKind); 3] = [
-    ("system_prompt", "The first message of every prompt: who the model is and what it has to heed.", ParameterKind::Text),
+    (
+        "system_prompt",
+        "The first message of every prompt: who the model is and what it has to heed.",
+        ParameterKind::Text,
+    ),
     ("prefill", "The first words of every new reply, which the model goes on from.", ParameterKind::Text),
     (
         "json_schema",
@@ -167,7 +171,9 @@ fn bias(line: &str) -> Result<(String, Value), Invalid> {
         let bias = serde_json::Number::from_f64(bias.trim().parse().ok()?)?;
         Some((token.trim().to_owned(), Value::Number(bias)))
     });
-    read.ok_or_else(|| Invalid(format!("Each line is a token id, =, and a number from -100 to 100; not “{}”.", line.trim())))
+    read.ok_or_else(|| {
+        Invalid(format!("Each line is a token id, =, and a number from -100 to 100; not “{}”.", line.trim()))
+    })
 }
 
 /// A text on one line.

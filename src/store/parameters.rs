@@ -136,9 +136,8 @@ pub(super) async fn insert(
     parameters: &Parameters,
 ) -> Result<(), StoreError> {
     if !parameters.is_empty() {
-        let insert = sqlx::query(
-            "INSERT INTO conversation_parameters (conversation_id, parameters) VALUES ($1, $2)",
-        );
+        let insert =
+            sqlx::query("INSERT INTO conversation_parameters (conversation_id, parameters) VALUES ($1, $2)");
         insert.bind(conversation).bind(to_json(parameters)?).execute(&mut **write).await?;
     }
     Ok(())
@@ -200,8 +199,10 @@ mod tests {
     async fn presets_are_bounded_have_names_of_their_own_and_belong_to_one_person() {
         let (_folder, store) = store().await;
         let (ada, eve) = (user(&store, "ada").await.id, user(&store, "eve").await.id);
-        let (mine, hers) =
-            (store.create_conversation(ada).await.unwrap().id, store.create_conversation(eve).await.unwrap().id);
+        let (mine, hers) = (
+            store.create_conversation(ada).await.unwrap().id,
+            store.create_conversation(eve).await.unwrap().id,
+        );
         let cold = preset("cold", 0.0);
         assert!(store.create_preset(ada, &cold).await.unwrap());
         assert!(store.create_preset(eve, &preset("cold", 1.0)).await.unwrap());

@@ -6,8 +6,8 @@ use sqlx::error::BoxDynError;
 use sqlx::{Any, Decode, Encode, Row, Type};
 
 use crate::domain::{
-    ApiKeyId, ConversationId, FinishReason, KeyName, MessageId, MessageStatus, PresetId, PresetName, Role, SignInId,
-    Title, UserId, UserName, UserRole,
+    ApiKeyId, ConversationId, FinishReason, KeyName, MessageId, MessageStatus, PresetId, PresetName, Role,
+    SignInId, Title, UserId, UserName, UserRole,
 };
 
 /// Stores a type as text: the first closure writes it, the second reads it.

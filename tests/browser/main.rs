@@ -10,6 +10,7 @@ mod chat;
 mod commands;
 mod keys;
 mod looks;
+mod parameters;
 mod plain;
 mod plugin_settings;
 mod plugins;
