@@ -25,7 +25,9 @@ pub struct ParameterField {
     pub inherited: String,
     /// Who set that.
     pub inherited_from: Level,
-    /// What the operator's limit makes of what holds.
+    /// The operator's limit, where there is one.
+    pub limit: Option<String>,
+    /// What that makes of what holds.
     pub lowered_to: Option<String>,
 }
 
@@ -109,7 +111,8 @@ impl Chat {
             let own = own(&levels, level).get(parameter.key).map(|value| parameter.written(value));
             let lowered = lowered.iter().find(|lowered| lowered.key == parameter.key);
             let lowered_to = lowered.map(|lowered| lowered.limit.clone());
-            ParameterField { parameter, own, inherited, inherited_from, lowered_to }
+            let limit = self.limits.of(parameter.key);
+            ParameterField { parameter, own, inherited, inherited_from, limit, lowered_to }
         };
         Ok(Parameter::all().iter().map(field).collect())
     }

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::views::{ConversationView, ModelView};
+use super::views::{ConversationView, ModelView, grouped};
 use crate::chat::{Chat, ChatError, PRESET_FIELD, ParameterField, Refused, Typed};
 use crate::domain::{
-    ConversationId, Level, ParamTrace, ParameterKind, PartOrigin, Preset, PresetId, PresetName, SetBy, Trace,
-    User,
+    ConversationId, Level, ParamTrace, ParameterKind, PartOrigin, Preset, PresetId, PresetName, Range, SetBy,
+    Trace, User,
 };
 
 /// Groups of fields: the title, the names, whether it is folded away while nothing in it is set.
@@ -79,13 +79,14 @@ struct FieldView {
     is_name: bool,
     about: &'static str,
     kind: &'static str,
-    range: Option<(String, String)>,
+    /// What a number may be, in words.
+    range: Option<String>,
     /// A minus sign may be needed, which some keypads of phones lack.
     signed: bool,
     text: String,
     inherited: String,
-    /// Who set what holds.
-    origin: &'static str,
+    /// Who set what holds; none where nothing does.
+    origin: Option<&'static str>,
     /// Who set what is inherited.
     below: &'static str,
     set: bool,
@@ -215,7 +216,7 @@ impl FieldView {
             Level::Person | Level::Conversation => "your defaults",
         };
         let (kind, range) = match &field.parameter.kind {
-            ParameterKind::Number(range) => ("number", Some((range.min.clone(), range.max.clone()))),
+            ParameterKind::Number(range) => ("number", Some(range)),
             ParameterKind::Texts => ("texts", None),
             ParameterKind::Biases => ("biases", None),
             ParameterKind::Text => ("text", None),
@@ -235,11 +236,14 @@ impl FieldView {
             is_name: label == key,
             about: field.parameter.about,
             kind,
-            signed: range.as_ref().is_some_and(|(min, _)| min.starts_with('-')),
-            range,
+            signed: range.is_some_and(|range| range.min.starts_with('-')),
+            range: range.map(|range| in_words(range, field.limit.as_deref())),
             text,
             inherited: field.inherited.clone(),
-            origin: if field.own.is_some() { own } else { below },
+            origin: match &field.own {
+                Some(_) => Some(own),
+                None => Some(below).filter(|_| !field.inherited.is_empty()),
+            },
             below,
             set: field.own.is_some(),
             nothing,
@@ -252,7 +256,15 @@ impl FieldView {
     }
 
     fn is_of_interest(&self) -> bool {
-        self.set || self.newest.is_some() || self.lowered_to.is_some() || self.origin != "Rocket.toml"
+        self.set || self.newest.is_some() || self.lowered_to.is_some() || self.origin == Some("your defaults")
+    }
+}
+
+fn in_words(range: &Range, limit: Option<&str>) -> String {
+    let readable = |number: &str| number.parse().map_or_else(|_| number.to_owned(), grouped);
+    match limit.filter(|limit| *limit != range.max) {
+        Some(limit) => format!("{} to {}, the operator's limit", readable(&range.min), readable(limit)),
+        None => format!("{} to {}", readable(&range.min), readable(&range.max)),
     }
 }
 

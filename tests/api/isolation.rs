@@ -35,7 +35,7 @@ async fn new_preset(ada: &Person, conversation: &str) -> String {
     let (path, name) = (format!("/c/{conversation}/parameters"), conversation);
     let page = ada.htmx(Method::POST, &path).form(&[("value[top_k]", "7"), ("preset", name)]);
     let page = unescape(&page.send().await.unwrap().text().await.unwrap());
-    let named = page.split("/presets/").find(|preset| preset.contains(name)).expect("a preset");
+    let named = page.split("/presets/").skip(1).find(|preset| preset.contains(name)).expect("a preset");
     named[..32].to_owned()
 }
 

@@ -53,7 +53,7 @@ async fn trace(person: &Person, reply: &Reply) -> String {
 async fn a_conversation_stands_over_the_person_and_the_person_over_the_operator() {
     let home = Home::new(&format!("{ECHO}[default.generation]\ntop_p = 0.9\ntop_k = 30\n"));
     home.write("plugins/tells.rhai", TELLS);
-    home.write("plugins/z_tune.rhai", "fn on_prompt(ctx, draft) { draft.params.min_p = 0.25; draft }");
+    home.write("plugins/z_tune.rhai", "fn on_prompt(ctx, draft) { draft.params.min_p = 0.25; draft.messages[0].content += \" Briefly.\"; draft }");
     let app = TestApp::start_in(home).await;
     let ada = app.person("ada").await;
     let here = ada.new_conversation().await;
@@ -93,7 +93,7 @@ async fn a_conversation_stands_over_the_person_and_the_person_over_the_operator(
     says("top_k", "From your defaults.");
     says("top_p", "From Rocket.toml.");
     says("min_p", "For the newest reply the plugin z_tune set 0.25.");
-    says("system_prompt", "For the newest reply it was changed by the plugin tells.");
+    says("system_prompt", "For the newest reply it was changed by the plugin z_tune.");
     assert!(field(&page, "top_k").contains("placeholder=\"7\""), "{page}");
     let link = ada.page(&format!("/c/{here}")).await;
     assert!(unescape(&link).contains(&format!("href=\"{}\"", of(&here))));
@@ -241,8 +241,7 @@ async fn presets_are_kept_applied_renamed_and_deleted() {
     set(&ada, &of(&first), &[("value[temperature]", "0"), ("preset", " Cold &\n dry ")]).await;
     let taken = fill(&ada, &of(&first), &[("value[temperature]", "1"), ("preset", "Cold & dry")]).await;
     let page = ada.page(&of(&second)).await;
-    let id = page.split("/presets&#x2f;").chain(page.split("/presets/")).nth(1);
-    let id = id.unwrap_or_else(|| panic!("{page}"))[..32].to_owned();
+    let id = page.split("/presets/").nth(1).unwrap_or_else(|| panic!("{page}"))[..32].to_owned();
 
     set(&ada, &of(&second), &[("value[top_k]", "9")]).await;
     let applied = set(&ada, &format!("/c/{second}/presets/{id}"), &[]).await;
