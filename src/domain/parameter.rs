@@ -117,11 +117,12 @@ impl Parameter {
                 lines.join("\n")
             }
             (ParameterKind::Biases, Value::Object(biases)) => {
-                let lines: Vec<_> = biases.iter().map(|(token, bias)| format!("{token} = {bias}")).collect();
+                let lines: Vec<_> =
+                    biases.iter().map(|(token, bias)| format!("{token} = {}", short(bias))).collect();
                 lines.join("\n")
             }
             (_, Value::String(text)) => text.clone(),
-            (_, value) => value.to_string(),
+            (_, value) => short(value),
         }
     }
 
@@ -172,6 +173,15 @@ fn bias(line: &str) -> Result<(String, Value), Invalid> {
     read.ok_or_else(|| {
         Invalid(format!("Each line is a token id, =, and a number from -100 to 100; not “{}”.", line.trim()))
     })
+}
+
+/// A number without a fraction that says nothing.
+fn short(value: &Value) -> String {
+    let mut text = value.to_string();
+    if text.ends_with(".0") {
+        text.truncate(text.len() - 2);
+    }
+    text
 }
 
 /// A text on one line.

@@ -6,9 +6,17 @@ use super::Seat;
 use super::looks::inspect;
 use super::window::{ENTER, Window};
 
+/// Clicks what a person would first bring into sight: the driver stops at the button that stays at the bottom.
+async fn click(window: &Window, selector: &str) {
+    window.until(&format!("document.querySelector({selector:?})?.checkVisibility()")).await;
+    let center = format!("document.querySelector({selector:?}).scrollIntoView({{ block: 'center' }})");
+    window.eval::<Value>(&center).await;
+    window.click(selector).await;
+}
+
 /// Replaces what stands in a field.
 async fn fill(window: &Window, selector: &str, text: &str) {
-    window.click(selector).await;
+    click(window, selector).await;
     window.eval::<Value>(&format!("document.querySelector({selector:?}).select()")).await;
     window.keys(text).await;
 }
@@ -35,9 +43,9 @@ async fn a_parameter_is_set_taken_back_and_kept_as_a_preset() {
     window.until(&from("prefill", "this conversation")).await;
     inspect(&seat, "parameters-set").await;
 
-    window.click("#set-temperature-from [name=reset]").await;
+    click(window, "#set-temperature-from [name=reset]").await;
     window.until(&from("temperature", "Rocket.toml")).await;
-    window.click(".chips button").await;
+    click(window, ".chips button").await;
     window.until(&from("temperature", "this conversation")).await;
     assert_eq!(window.eval::<String>("document.querySelector('#set-temperature').value").await, "0.2");
 
@@ -47,7 +55,7 @@ async fn a_parameter_is_set_taken_back_and_kept_as_a_preset() {
     inspect(&seat, "parameters-wrong").await;
     window.console().await; // Chromium logs every 422.
 
-    window.click(".back").await;
+    click(window, ".back").await;
     window.until("document.querySelector('#message')").await;
     seat.send("fire").await;
     seat.until_over(2).await;
@@ -74,7 +82,7 @@ async fn a_persons_defaults_and_presets_are_looked_after_on_a_page_of_their_own(
     window.until("document.querySelector('#presets').textContent.includes('“Gentle”')").await;
     window.eval::<Value>("document.querySelector('#presets').scrollIntoView()").await;
     inspect(&seat, "parameters-own").await;
-    window.click("#presets .icon-only[title=Delete]").await;
+    click(window, "#presets .icon-only[title=Delete]").await;
     window.click("#confirm .danger").await;
     window.until("document.querySelector('#presets').textContent.includes('You have none yet')").await;
 
