@@ -251,6 +251,8 @@ async fn presets_are_kept_applied_renamed_and_deleted() {
         ada.htmx(Method::PUT, &path).form(&[("name", name)]).send()
     };
     let (empty, renamed) = (put(" ").await.unwrap(), put("Ice").await.unwrap());
+    set(&ada, &of(&first), &[("preset", "Other")]).await;
+    let taken_again = put("Other").await.unwrap();
 
     assert!(taken.0 == 422 && taken.1.contains("You have a preset “Cold & dry” already."), "{}", taken.1);
     assert!(field(&applied, "temperature").contains("value=\"0\""), "{applied}");
@@ -259,6 +261,8 @@ async fn presets_are_kept_applied_renamed_and_deleted() {
     assert!(empty.text().await.unwrap().contains("Give the preset a name"));
     assert_eq!(renamed.status(), 200);
     assert!(renamed.text().await.unwrap().contains("value=\"Ice\""));
+    assert_eq!(taken_again.status(), 422);
+    assert!(unescape(&taken_again.text().await.unwrap()).contains("You have a preset “Other” already."));
     // As a browser without JavaScript does it.
     let deleted = ada.post(&format!("/account/presets/{id}"), &[("_method", "DELETE")]).await;
     assert_eq!(deleted.headers()["location"], "/account/parameters#presets");

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Seat;
 use super::looks::inspect;
+use super::plain::until_text;
 use super::window::{ENTER, Window};
 
 /// Clicks what a person would first bring into sight: the driver stops at the button that stays at the bottom.
@@ -103,8 +104,8 @@ async fn it_works_without_scripts() {
     window.fill("#set-temperature", "0.2").await;
     window.fill("#preset", "Cool").await;
     window.press(".save").await;
-    while !window.text().await.contains("Saved, and kept as a preset.") {}
+    until_text(window, "Saved, and kept as a preset.").await;
     window.press(".chips button").await;
-    while !window.text().await.contains("The preset is applied.") {}
+    until_text(window, "The preset is applied.").await;
     seat.leave().await;
 }
