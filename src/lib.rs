@@ -41,7 +41,7 @@
 //! 2. [`chat::Chat::send`] reserves a place ([`engine::Engine::reserve`]), takes the plugins as this person has them
 //!    ([`plugins::PluginSet::for_person`]), asks `on_message`, opens the live reply and writes both messages in one transaction
 //!    ([`store::Store::begin_turn`]). The answer is two bubbles; the second one connects to its event stream.
-//! 3. A task writes the reply: history, `on_prompt`, chat template ([`engine::Model::prepare`]), `on_rendered`, queue. Each
+//! 3. A task writes the reply: history, what its person set ([`domain::ParameterLevels`]), `on_prompt`, chat template ([`engine::Model::prepare`]), `on_rendered`, queue. Each
 //!    piece goes through `on_chunk` ([`plugins::ReplyStream`]) to a `watch` channel that holds the whole text
 //!    ([`chat::Live`]), and to the store at each checkpoint.
 //! 4. `on_response`, then [`store::Store::finish`], with the [`domain::Trace`] that the hooks ([`plugins::Recorder`]) and this task

@@ -102,7 +102,7 @@ impl Chat {
             Some(reply) => Source::Plugin(answer::release(&plugins, &context, reply, &mut marks).await?),
             None => {
                 if !messages.iter().any(|message| message.role == Role::System) {
-                    messages.splice(0..0, prompt::system(&self.config));
+                    messages.splice(0..0, prompt::system(&self.config.system_prompt));
                 }
                 let draft = prompt::draft(messages, params, grammar);
                 let given = draft.prefill.clone();

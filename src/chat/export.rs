@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 use serde_json::{Value, json};
 
 use super::{Chat, ChatError};
-use crate::domain::{ApiKey, Conversation, ConversationId, Message, MessageId, Role, User, UserId, now};
+use crate::domain::{
+    ApiKey, Conversation, ConversationId, Message, MessageId, Preset, Role, User, UserId, now,
+};
 use crate::store::{KvEntry, KvKey, Store, StoreError};
 
 /// The version of the format; `README.md` describes it.
@@ -104,9 +106,14 @@ impl Export {
             "name": user.name.to_string(), "role": user.role, "created_at": user.created_at, "api_keys": keys,
         });
         let plugins = json!({ "settings": choices.settings, "off": choices.off });
+        let parameters = json!(self.store.parameters(self.user, None).await?.person);
+        let preset =
+            |preset: &Preset| json!({ "name": preset.name.to_string(), "parameters": preset.parameters });
+        let presets: Vec<Value> = self.store.presets(self.user).await?.iter().map(preset).collect();
+        let presets = Value::from(presets);
         Ok(format!(
             "{{\"fireside_export\":{VERSION},\"exported_at\":{},\"account\":{account},\"plugins\":{plugins},\
-             \"conversations\":[",
+             \"parameters\":{parameters},\"presets\":{presets},\"conversations\":[",
             now()
         ))
     }
@@ -142,6 +149,7 @@ impl Export {
             "shelf": conversation.shelf,
             "head": conversation.head,
             "plugins_off": off,
+            "parameters": self.store.parameters(self.user, Some(id)).await?.conversation,
         });
         let head = head.to_string();
         Ok(format!("{comma}{},\"messages\":[", head.strip_suffix('}').unwrap_or(&head)))

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 
 use super::{Chat, ChatError, export};
 use crate::domain::{
-    ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus, Role, Shelf, Title,
-    UnixMillis, Usage, User, UserId, now,
+    ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus, Parameters, Role, Shelf,
+    Title, UnixMillis, Usage, User, UserId, now,
 };
 use crate::store::{Imported, Store};
 
@@ -43,6 +43,8 @@ struct ConversationTold {
     shelf: Shelf,
     #[serde(default)]
     head: Option<MessageId>,
+    #[serde(default)]
+    parameters: Parameters,
     messages: Vec<MessageTold>,
 }
 
@@ -248,7 +250,8 @@ fn conversation(told: ConversationTold, max_title_chars: usize) -> Result<Import
     let head = told.head.and_then(|head| new_ids.get(&head).copied()).or(last);
     let title = Title::shortened(&told.title, max_title_chars).unwrap_or_default();
     let (created_at, updated_at) = (told.created_at.clamp(0, now), told.updated_at.clamp(0, now));
-    Ok(Imported { id, title, shelf: told.shelf, created_at, updated_at, messages, head })
+    let (shelf, parameters) = (told.shelf, told.parameters);
+    Ok(Imported { id, title, shelf, created_at, updated_at, messages, head, parameters })
 }
 
 fn message(

@@ -14,6 +14,7 @@ mod export;
 mod follow;
 mod import;
 mod live;
+mod parameters;
 mod plugin_settings;
 mod prompt;
 mod queued;
@@ -38,6 +39,7 @@ pub use export::Export;
 pub use follow::{Follower, ReplyEvent};
 pub use import::Taken;
 pub use live::{Live, LiveReply, LiveWriter};
+pub use parameters::{PRESET_FIELD, ParameterField, Refused, Typed};
 pub use plugin_settings::{Filled, PluginSwitch};
 pub use queued::{Queued, Sent};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
@@ -152,7 +154,7 @@ impl Chat {
         match outcome.action {
             MessageAction::Continue(text) => {
                 let text = self.parse_text(&text)?;
-                self.check_fits(text.as_str()).await?;
+                self.check_fits(user.id, conversation, text.as_str()).await?;
                 let turn = self.new_turn(instead_of, text.into_string(), outcome.marks);
                 let writer = self.live.open(turn.reply_id);
                 let turn = self.store.begin_turn(user.id, conversation, turn).await?;
@@ -223,11 +225,17 @@ impl Chat {
     }
 
     /// Refuses a message that cannot fit the context even alone, before anything is written.
-    async fn check_fits(&self, text: &str) -> Result<(), ChatError> {
+    async fn check_fits(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        text: &str,
+    ) -> Result<(), ChatError> {
         let model = self.engine.model()?;
+        let own = self.in_effect(user, conversation).await?;
         let message = PromptMessage { role: Role::User, content: text.to_owned(), token_ids: None };
-        let messages: Vec<_> = prompt::system(&self.config).into_iter().chain([message]).collect();
-        let max_tokens = self.generation.max_tokens;
+        let messages: Vec<_> = prompt::system(&own.system_prompt).into_iter().chain([message]).collect();
+        let max_tokens = own.params.max_tokens;
         tokio::task::spawn_blocking(move || model.prepare(&messages, max_tokens).map(drop))
             .await
             .map_err(|_| ChatError::Panicked)?

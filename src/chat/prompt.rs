@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::host_mark;
-use crate::config::{ChatConfig, LimitsConfig, Lowered};
+use crate::config::{LimitsConfig, Lowered};
 use crate::domain::{Mark, Message, PromptMessage, Role, SamplingParams};
 use crate::engine::Grammar;
 use crate::plugins::{AskedBy, Draft};
@@ -68,9 +68,9 @@ fn prefill(messages: &mut Vec<PromptMessage>) -> Option<String> {
     Some(said.content).filter(|text| !text.is_empty())
 }
 
-/// The operator's system prompt, where there is one.
-pub(super) fn system(config: &ChatConfig) -> Option<PromptMessage> {
-    let content = config.system_prompt.trim().to_owned();
+/// The message of a system prompt, where there is one.
+pub(super) fn system(prompt: &str) -> Option<PromptMessage> {
+    let content = prompt.trim().to_owned();
     (!content.is_empty()).then_some(PromptMessage { role: Role::System, content, token_ids: None })
 }
 
@@ -78,8 +78,8 @@ pub(super) fn system(config: &ChatConfig) -> Option<PromptMessage> {
 ///
 /// Roles alternate, because many chat templates insist on it: a reply without text is left out, and neighbours of
 /// one role become one message.
-pub(super) fn messages(config: &ChatConfig, branch: Vec<Message>, reply: &Message) -> Vec<PromptMessage> {
-    let mut messages: Vec<PromptMessage> = system(config).into_iter().collect();
+pub(super) fn messages(system_prompt: &str, branch: Vec<Message>, reply: &Message) -> Vec<PromptMessage> {
+    let mut messages: Vec<PromptMessage> = system(system_prompt).into_iter().collect();
     for said in branch.into_iter().take_while(|message| message.id != reply.id) {
         if said.content.is_empty() {
             continue;
@@ -154,12 +154,11 @@ mod tests {
 
     #[test]
     fn a_reply_that_failed_without_text_leaves_alternating_roles() {
-        let config = ChatConfig { system_prompt: "Be kind.".into(), ..ChatConfig::default() };
         let reply = said(Role::Assistant, "");
         let branch =
             vec![said(Role::User, "one"), said(Role::Assistant, ""), said(Role::User, "two"), reply.clone()];
 
-        let messages = messages(&config, branch, &reply);
+        let messages = messages("Be kind.", branch, &reply);
 
         let texts: Vec<_> = messages.iter().map(|m| (m.role, m.content.as_str())).collect();
         assert_eq!(texts, [(Role::System, "Be kind."), (Role::User, "one\n\ntwo")]);
@@ -168,10 +167,9 @@ mod tests {
 
     #[test]
     fn a_reply_that_is_written_on_is_the_last_message() {
-        let config = ChatConfig { system_prompt: String::new(), ..ChatConfig::default() };
         let reply = said(Role::Assistant, "One, ");
 
-        let messages = messages(&config, vec![said(Role::User, "Count!"), reply.clone()], &reply);
+        let messages = messages("", vec![said(Role::User, "Count!"), reply.clone()], &reply);
 
         let texts: Vec<_> = messages.iter().map(|m| (m.role, m.content.as_str())).collect();
         assert_eq!(texts, [(Role::User, "Count!"), (Role::Assistant, "One, ")]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::parameters::InEffect;
 use super::prompt::Request;
 use super::{Chat, ChatError};
 use crate::domain::{
@@ -67,15 +68,16 @@ impl Story {
         }
     }
 
-    /// The parameters within the operator's limits; `own` are the operator's.
+    /// The parameters within the operator's limits; `own` are those before any plugin.
     pub(super) fn settled(
         &mut self,
         request: &Request,
-        own: &SamplingParams,
+        own: &InEffect,
         asked: &BTreeMap<String, AskedBy>,
         seals_reply: bool,
     ) {
-        let own = as_json(own);
+        let before = as_json(&own.params);
+        let set_by = |key: &str| own.set_by.get(key).cloned().unwrap_or(SetBy::Operator);
         let params = as_json(&request.params).into_iter().map(|(key, value)| {
             let lowered = request.lowered.iter().find(|lowered| lowered.key == key);
             let by = asked.get(&key);
@@ -85,8 +87,8 @@ impl Story {
                     let plugin = by.map(|by| by.plugin.clone());
                     SetBy::Limit { plugin, asked: lowered.asked.clone() }
                 }
-                (None, Some(by)) if own.get(&key) != Some(&value) => SetBy::Plugin(by.plugin.clone()),
-                _ => SetBy::Operator,
+                (None, Some(by)) if before.get(&key) != Some(&value) => SetBy::Plugin(by.plugin.clone()),
+                _ => set_by(&key),
             };
             ParamTrace { key, value: (!withheld).then(|| value.to_string()), by }
         });
@@ -94,8 +96,14 @@ impl Story {
         params.extend(self.forms.drain(..).map(|(key, text)| {
             let by = asked.get(key);
             let withheld = by.is_some_and(|by| by.withheld) || key == "prefill" && seals_reply;
-            let set_by = by.map_or(SetBy::Operator, |by| SetBy::Plugin(by.plugin.clone()));
-            ParamTrace { key: key.to_owned(), value: (!withheld).then_some(text), by: set_by }
+            let by = by.map_or_else(|| set_by(key), |by| SetBy::Plugin(by.plugin.clone()));
+            ParamTrace { key: key.to_owned(), value: (!withheld).then_some(text), by }
+        }));
+        // Its text stands in the prompt, unless a plugin took it out there.
+        params.extend(own.set_by.get("system_prompt").map(|by| ParamTrace {
+            key: "system_prompt".into(),
+            value: Some(format!("{} characters", own.system_prompt.chars().count())),
+            by: by.clone(),
         }));
         params.sort_by_key(|param| param.by == SetBy::Operator);
         self.trace.params = params;
@@ -218,7 +226,7 @@ impl Story {
 }
 
 /// Through text, because a 32-bit float then keeps its short form.
-fn as_json(params: &SamplingParams) -> serde_json::Map<String, Value> {
+pub(super) fn as_json(params: &SamplingParams) -> serde_json::Map<String, Value> {
     let text = serde_json::to_string(params).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }

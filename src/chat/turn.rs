@@ -14,7 +14,7 @@ use super::render::submit;
 use super::trace::Story;
 use super::{Chat, ChatError, LiveWriter, title};
 use crate::domain::{FinishReason, Mark, Message, MessageStatus, UserId};
-use crate::engine::{Event, Generation, Place, Task};
+use crate::engine::{Event, Generation, Grammar, Place, Task};
 use crate::plugins::{Context, Denied, PluginSet, ResponseAction, Retry};
 use crate::store::Outcome;
 
@@ -113,16 +113,23 @@ impl ReplyTask {
 
     /// The history as `on_prompt` leaves it.
     async fn request(&self, marks: &mut Vec<Mark>, story: &mut Story) -> Result<Request, ChatError> {
-        let branch = self.chat.store.branch_to(self.user, self.reply.conversation_id, self.reply.id).await?;
-        let messages = prompt::messages(&self.chat.config, branch, &self.reply);
-        let draft = prompt::draft(messages, self.chat.generation.clone(), None);
+        let conversation = self.reply.conversation_id;
+        let branch = self.chat.store.branch_to(self.user, conversation, self.reply.id).await?;
+        let mut own = self.chat.in_effect(self.user, conversation).await?;
+        if !self.reply.content.is_empty() {
+            own = own.of_a_continuation();
+        }
+        let messages = prompt::messages(&own.system_prompt, branch, &self.reply);
+        let grammar = own.json_schema.take().map(Grammar::JsonSchema);
+        let mut draft = prompt::draft(messages, own.params.clone(), grammar);
+        draft.prefill = draft.prefill.or_else(|| own.prefill.take());
         let (draft, skipped) =
             self.plugins.on_prompt(&self.context, draft).await.map_err(ChatError::Denied)?;
         marks.extend(skipped);
         let (asked, seals_reply) = (self.context.trace.asked(), self.plugins.seals_reply());
         story.drafted(&self.context.trace, &draft, seals_reply);
         let mut request = prompt::request(draft, None, &self.chat.limits, &asked);
-        story.settled(&request, &self.chat.generation, &asked, seals_reply);
+        story.settled(&request, &own, &asked, seals_reply);
         marks.append(&mut request.marks);
         Ok(request)
     }

@@ -61,6 +61,15 @@ impl LimitsConfig {
         lowered
     }
 
+    /// The limit of a parameter, where there is one.
+    pub fn of(&self, key: &str) -> Option<String> {
+        match key {
+            "max_tokens" => Some(self.max_tokens.to_string()),
+            "temperature" => Some(self.temperature.to_string()),
+            _ => None,
+        }
+    }
+
     /// The operator's own values must pass.
     pub(super) fn check(&self, own: &SamplingParams) -> Result<(), (&'static str, String)> {
         let above =

@@ -56,6 +56,10 @@ id!(
     /// Names an API key; it is no secret.
     ApiKeyId
 );
+id!(
+    /// Names a preset of parameters.
+    PresetId
+);
 
 /// Names one sign-in of one browser. It is the secret in the cookie, so all of it is random.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

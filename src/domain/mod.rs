@@ -6,8 +6,11 @@ mod api_key;
 mod conversation;
 mod id;
 mod message;
+mod parameter;
+mod parameters;
 mod plugin_choices;
 mod plugin_data;
+mod preset;
 mod sampling;
 mod search;
 mod time;
@@ -16,11 +19,14 @@ mod user;
 
 pub use api_key::{ApiKey, KeyName};
 pub use conversation::{Conversation, Shelf, Title};
-pub use id::{ApiKeyId, ConversationId, MessageId, SignInId, UserId};
+pub use id::{ApiKeyId, ConversationId, MessageId, PresetId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
+pub use parameter::{Parameter, ParameterKind};
+pub use parameters::{Level, ParameterLevels, Parameters};
 pub use plugin_choices::{OperatorChoices, PersonChoices, SettingChanges, SettingValues};
 pub use plugin_data::{KvQuota, KvScope, KvShelf};
-pub use sampling::{OutOfRange, SamplingParams};
+pub use preset::{Preset, PresetName};
+pub use sampling::{OutOfRange, Range, SamplingParams};
 pub use search::{Piece, Search, Term};
 pub use time::{UnixMillis, day, in_words, now, period};
 pub use trace::{

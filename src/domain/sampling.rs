@@ -18,18 +18,37 @@ impl fmt::Display for OutOfRange {
     }
 }
 
-/// Declares [`SamplingParams`]: each number once, with its default and its range.
+/// A parameter as people read about it.
+pub(super) struct Described {
+    pub(super) key: &'static str,
+    pub(super) about: &'static str,
+    /// Of a number.
+    pub(super) range: Option<Range>,
+}
+
+/// What a number may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// Whether it has no fraction.
+    pub whole: bool,
+    /// The least.
+    pub min: String,
+    /// The greatest.
+    pub max: String,
+}
+
+/// Declares [`SamplingParams`]: each number once, with what it does, its default and its range.
 macro_rules! sampling_params {
     (
-        numbers { $($(#[$doc:meta])* $key:ident: $type:ty = $default:expr, $min:expr => $max:expr;)+ }
-        others { $($(#[$other_doc:meta])* $other:ident: $other_type:ty = $other_default:expr;)+ }
+        numbers { $($(#[doc = $doc:literal])+ $key:ident: $type:ty = $default:expr, $min:expr => $max:expr;)+ }
+        others { $($(#[doc = $other_doc:literal])+ $other:ident: $other_type:ty = $other_default:expr;)+ }
     ) => {
         /// How the next token is chosen and when a reply ends; names and meaning as in llama.cpp and the OpenAI API.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct SamplingParams {
-            $($(#[$doc])* pub $key: $type,)+
-            $($(#[$other_doc])* pub $other: $other_type,)+
+            $($(#[doc = $doc])+ pub $key: $type,)+
+            $($(#[doc = $other_doc])+ pub $other: $other_type,)+
         }
 
         impl Default for SamplingParams {
@@ -48,6 +67,22 @@ macro_rules! sampling_params {
                     _ => return Ok(false),
                 }
                 Ok(true)
+            }
+
+            /// Each parameter in the words of its declaration, the numbers first.
+            pub(super) fn described() -> Vec<Described> {
+                vec![
+                    $(Described {
+                        key: stringify!($key),
+                        about: concat!($($doc),+).trim_ascii(),
+                        range: Some(Range {
+                            whole: stringify!($type) != "f32",
+                            min: { let min: $type = $min; min.to_string() },
+                            max: { let max: $type = $max; max.to_string() },
+                        }),
+                    },)+
+                    $(Described { key: stringify!($other), about: concat!($($other_doc),+).trim_ascii(), range: None },)+
+                ]
             }
 
             fn check_numbers(&self) -> Result<(), OutOfRange> {

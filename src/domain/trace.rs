@@ -1,5 +1,7 @@
 use serde::{Deserialize, Serialize};
 
+use super::Level;
+
 /// How a reply came about: what was really sent, what each plugin changed, what it took.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
@@ -146,6 +148,10 @@ pub struct ParamTrace {
 pub enum SetBy {
     /// The operator, or nobody.
     Operator,
+    /// The person, for all their conversations.
+    Person,
+    /// The person, for this conversation.
+    Conversation,
     /// A plugin.
     Plugin(String),
     /// The operator's limit.
@@ -155,6 +161,16 @@ pub enum SetBy {
         /// For how much.
         asked: String,
     },
+}
+
+impl From<Level> for SetBy {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Operator => Self::Operator,
+            Level::Person => Self::Person,
+            Level::Conversation => Self::Conversation,
+        }
+    }
 }
 
 /// What a reply took.

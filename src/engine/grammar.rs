@@ -23,7 +23,10 @@ impl Grammar {
     }
 
     /// Refuses what would cost llama.cpp too much to read.
-    pub(super) fn check(&self) -> Result<(), EngineError> {
+    ///
+    /// # Errors
+    /// [`EngineError::Parameter`] with its name and what is allowed.
+    pub fn check(&self) -> Result<(), EngineError> {
         let (key, text) = match self {
             Self::Gbnf(text) => ("grammar", text),
             Self::JsonSchema(text) => ("json_schema", text),

@@ -65,6 +65,14 @@ impl Model {
         self.prompts.rewrite(prompt, segments, max_tokens as usize)
     }
 
+    /// Whether the model can follow a grammar. Takes milliseconds: not for a thread of the async runtime.
+    ///
+    /// # Errors
+    /// [`EngineError::Parameter`] says what is wrong with it.
+    pub fn check_grammar(&self, grammar: &Grammar) -> Result<(), EngineError> {
+        self.grammar(grammar).map(drop)
+    }
+
     /// A grammar as the model can follow it, in GBNF.
     pub(super) fn grammar(&self, grammar: &Grammar) -> Result<Grammar, EngineError> {
         grammar.check()?;

@@ -1,7 +1,7 @@
 //! Conversations that were made elsewhere.
 
-use super::{Store, StoreError, messages};
-use crate::domain::{ConversationId, Message, MessageId, Shelf, Title, UnixMillis, UserId};
+use super::{Store, StoreError, messages, parameters};
+use crate::domain::{ConversationId, Message, MessageId, Parameters, Shelf, Title, UnixMillis, UserId};
 
 /// A conversation to be written as it is.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Imported {
     pub messages: Vec<Message>,
     /// The last message of the branch that is shown.
     pub head: Option<MessageId>,
+    /// What its person set for it.
+    pub parameters: Parameters,
 }
 
 impl Store {
@@ -36,6 +38,7 @@ impl Store {
         for message in &imported.messages {
             messages::insert(&mut write, message).await?;
         }
+        parameters::insert(&mut write, imported.id, &imported.parameters).await?;
         Ok(write.commit().await?)
     }
 }

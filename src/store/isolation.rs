@@ -2,7 +2,7 @@
 
 use super::testing::{complete, key, listed, store, turn, user};
 use super::{Store, StoreError, Versions};
-use crate::domain::{ApiKeyId, ConversationId, MessageId, Search, Shelf, Title, Trace, UserId};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, Parameters, Search, Shelf, Title, Trace, UserId};
 
 /// What each method answers about the conversation and the reply in it, to `user`.
 async fn attempts(
@@ -32,6 +32,10 @@ async fn attempts(
                 .map(drop),
         ),
         ("begin_turn", begin_and_finish(store, user, conversation).await),
+        (
+            "set_conversation_parameters",
+            store.set_conversation_parameters(user, conversation, &Parameters::default()).await,
+        ),
         ("show", store.show(user, conversation, reply).await),
         ("fork", store.fork(user, conversation, reply).await.map(drop)),
         ("revise", store.revise(user, conversation, reply, "x".into(), vec![]).await.map(drop)),

@@ -14,6 +14,7 @@ mod error;
 mod export;
 mod import;
 mod messages;
+mod parameters;
 mod plugin_kv;
 mod plugin_settings;
 mod plugin_states;

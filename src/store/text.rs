@@ -6,8 +6,8 @@ use sqlx::error::BoxDynError;
 use sqlx::{Any, Decode, Encode, Row, Type};
 
 use crate::domain::{
-    ApiKeyId, ConversationId, FinishReason, KeyName, MessageId, MessageStatus, Role, Shelf, SignInId, Title,
-    UserId, UserName, UserRole,
+    ApiKeyId, ConversationId, FinishReason, KeyName, MessageId, MessageStatus, PresetId, PresetName, Role,
+    Shelf, SignInId, Title, UserId, UserName, UserRole,
 };
 
 /// Stores a type as text: the first closure writes it, the second reads it.
@@ -39,6 +39,8 @@ stored_as_text! {
     UserId: |id| id.to_string(), |text| text.parse().ok();
     ApiKeyId: |id| id.to_string(), |text| text.parse().ok();
     KeyName: |name| name.to_string(), |text| Self::parse(&text).ok();
+    PresetId: |id| id.to_string(), |text| text.parse().ok();
+    PresetName: |name| name.to_string(), |text| Self::parse(&text).ok();
     SignInId: |id| id.to_string(), |text| text.parse().ok();
     ConversationId: |id| id.to_string(), |text| text.parse().ok();
     MessageId: |id| id.to_string(), |text| text.parse().ok();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{Any, Row, Transaction};
 
 use super::turns::{blank_reply, quiet_head, set_head};
-use super::{Store, StoreError, found, messages};
+use super::{Store, StoreError, found, messages, parameters};
 use crate::domain::{
     Conversation, ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, UserId, now,
 };
@@ -130,6 +130,7 @@ impl Store {
              SELECT $2, plugin FROM conversation_plugins_off WHERE conversation_id = $1",
         );
         off.bind(conversation).bind(fork).execute(&mut *write).await?;
+        parameters::copy(&mut write, conversation, fork).await?;
         let mut parent = None;
         for message in branch {
             let copy = Message { id: MessageId::new(), conversation_id: fork, parent_id: parent, ..message };

@@ -11,7 +11,7 @@ use rocket::time::Duration;
 use rocket::{State, async_trait};
 
 use crate::accounts::Accounts;
-use crate::domain::{ApiKeyId, ConversationId, MessageId, SignInId, User, UserRole};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, PresetId, SignInId, User, UserRole};
 
 /// The cookie that names a sign-in. Rocket encrypts it with the secret key.
 const COOKIE: &str = "fireside";
@@ -168,6 +168,14 @@ impl FromParam<'_> for ConversationId {
 }
 
 impl FromParam<'_> for ApiKeyId {
+    type Error = Infallible;
+
+    fn from_param(param: &str) -> Result<Self, Infallible> {
+        Ok(param.parse().unwrap_or(Self::UNKNOWN))
+    }
+}
+
+impl FromParam<'_> for PresetId {
     type Error = Infallible;
 
     fn from_param(param: &str) -> Result<Self, Infallible> {

@@ -18,6 +18,8 @@ mod messages;
 mod next_path;
 mod operations;
 mod pages;
+mod parameter_views;
+mod parameters;
 mod plugin_form_view;
 mod plugin_rows;
 mod plugin_settings;
@@ -59,6 +61,7 @@ pub fn routes() -> Vec<Route> {
     let chat = [conversations::routes(), search::routes(), messages].concat();
     let account = [account::routes(), export::routes(), import::routes()].concat();
     let plugins = [plugins::routes(), plugin_settings::routes(), plugin_switches::routes()].concat();
+    let account = [account, parameters::routes()].concat();
     [sign_in::routes(), account, chat, plugins, operations::routes()].concat()
 }
 

@@ -26,9 +26,10 @@ impl NextPath {
         match path.segments().collect::<Vec<_>>()[..] {
             // The only pages besides `/`: everything else below them is a part of one.
             ["c", _]
-            | ["c", _, "plugins"]
+            | ["c", _, "plugins" | "parameters"]
             | ["c", _, "messages", _, "trace"]
             | ["account"]
+            | ["account", "parameters"]
             | ["admin", "plugins"]
             | ["admin", "plugins", _] => Self(path.to_string()),
             _ => Self::default(),

@@ -241,6 +241,8 @@ impl From<ParamTrace> for ParamView {
         let differs = param.by != SetBy::Operator;
         let by = match param.by {
             SetBy::Operator => "operator".into(),
+            SetBy::Person => "you".into(),
+            SetBy::Conversation => "this conversation".into(),
             SetBy::Plugin(plugin) => format!("plugin {plugin}"),
             SetBy::Limit { plugin: Some(plugin), asked } => {
                 format!("operator's limit; the plugin {plugin} set {asked}")

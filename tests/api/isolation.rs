@@ -2,10 +2,10 @@
 
 use reqwest::Method;
 
-use crate::support::{ECHO, TestApp};
+use crate::support::{ECHO, Person, TestApp, unescape};
 
 /// Every mounted route with an id, with the ids filled in. What is an administrator's has a matrix in `admin_plugins`.
-fn routes_with_ids(conversation: &str, reply: &str, key: &str) -> Vec<(Method, String)> {
+fn routes_with_ids(conversation: &str, reply: &str, key: &str, preset: &str) -> Vec<(Method, String)> {
     let routes: Vec<_> = fireside::web::routes()
         .into_iter()
         // A plugin is nobody's: its settings and pages have tests of their own.
@@ -14,7 +14,8 @@ fn routes_with_ids(conversation: &str, reply: &str, key: &str) -> Vec<(Method, S
         .map(|route| {
             let method = Method::from_bytes(route.method.as_str().as_bytes()).unwrap();
             let path = route.uri.path().replace("<id>", conversation);
-            (method, path.replace("<message>", reply).replace("<reply>", reply).replace("<key>", key))
+            let path = path.replace("<message>", reply).replace("<reply>", reply).replace("<key>", key);
+            (method, path.replace("<preset>", preset))
         })
         .collect();
     assert!(routes.len() >= 11, "the matrix covers {} routes", routes.len());
@@ -29,6 +30,15 @@ fn new_key(app: &TestApp) -> String {
     list.lines().last().unwrap().split('\t').next().unwrap().to_owned()
 }
 
+/// The id of a new preset of Ada's.
+async fn new_preset(ada: &Person, conversation: &str) -> String {
+    let (path, name) = (format!("/c/{conversation}/parameters"), conversation);
+    let page = ada.htmx(Method::POST, &path).form(&[("value[top_k]", "7"), ("preset", name)]);
+    let page = unescape(&page.send().await.unwrap().text().await.unwrap());
+    let named = page.split("/presets/").skip(1).find(|preset| preset.contains(name)).expect("a preset");
+    named[..32].to_owned()
+}
+
 #[tokio::test]
 async fn every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_owner() {
     let app = TestApp::start(ECHO).await;
@@ -37,8 +47,9 @@ async fn every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_owner
     let reply = ada.send(&conversation, "a secret of Ada's").await;
     ada.read(&reply).await;
     bob.new_conversation().await;
-    let routes = routes_with_ids(&conversation, &reply.id, &new_key(&app));
-    let form = [("message", "hello"), ("title", "mine now"), ("shelf", "pinned")];
+    let preset = new_preset(&ada, &conversation).await;
+    let routes = routes_with_ids(&conversation, &reply.id, &new_key(&app), &preset);
+    let form = [("message", "hello"), ("title", "mine now"), ("shelf", "pinned"), ("name", "mine too")];
 
     for (method, path) in &routes {
         for htmx in [true, false] {
@@ -61,7 +72,9 @@ async fn every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_owner
         let conversation = ada.new_conversation().await;
         let reply = ada.send(&conversation, "hello").await;
         ada.read(&reply).await;
-        let (method, path) = routes_with_ids(&conversation, &reply.id, &new_key(&app)).swap_remove(place);
+        let preset = new_preset(&ada, &conversation).await;
+        let routes = routes_with_ids(&conversation, &reply.id, &new_key(&app), &preset);
+        let (method, path) = routes[place].clone();
         let request = ada.htmx(method.clone(), &path);
         let request = if method == Method::GET { request } else { request.form(&form) };
         let answer = request.send().await.unwrap();
@@ -75,7 +88,7 @@ async fn without_a_sign_in_every_route_leads_to_the_sign_in_page() {
     let app = TestApp::start(ECHO).await;
     let nobody = crate::support::Person::new(&app.url, "nobody");
 
-    for (method, path) in routes_with_ids("1", "2", "3") {
+    for (method, path) in routes_with_ids("1", "2", "3", "4") {
         let page = nobody.request(method.clone(), &path).send().await.unwrap();
         let fragment = nobody.htmx(method.clone(), &path).send().await.unwrap();
 

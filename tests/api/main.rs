@@ -23,6 +23,7 @@ mod models;
 mod openai;
 mod openai_plugins;
 mod openai_real;
+mod parameters;
 mod plugin_command;
 mod plugin_hooks;
 mod plugin_settings;

@@ -11,6 +11,7 @@ mod commands;
 mod finding;
 mod keys;
 mod looks;
+mod parameters;
 mod plain;
 mod plugin_settings;
 mod plugins;

@@ -6,7 +6,7 @@ use super::support::{ECHO, PATIENCE, TestApp};
 use super::window::{ENTER, Window};
 
 /// Waits for a text on the page, which cannot look at itself.
-async fn until_text(window: &Window, text: &str) {
+pub async fn until_text(window: &Window, text: &str) {
     let start = Instant::now();
     loop {
         let body = window.text().await;
