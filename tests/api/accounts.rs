@@ -155,7 +155,7 @@ async fn a_request_from_another_site_changes_nothing() {
     }
     assert!(!ada.page(&path).await.contains("taken over"));
     let own = [("Origin", app.url.as_str())];
-    assert_eq!(from(&own, Method::PUT).await.unwrap().status(), 200);
+    assert_eq!(from(&own, Method::PUT).await.unwrap().status(), 303);
     assert!(ada.page(&path).await.contains("taken over"));
 }
 

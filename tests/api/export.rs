@@ -108,7 +108,7 @@ async fn one_conversation_is_a_file_of_its_own() {
     ada.read(&reply).await;
     let again = format!("/c/{conversation}/messages/{}/regenerate", reply.id);
     let answer = ada.htmx(reqwest::Method::POST, &again).send().await.unwrap().text().await.unwrap();
-    let id = crate::support::reply_id(&answer).unwrap();
+    let id = crate::support::begun_reply(&answer).unwrap();
     ada.read(&crate::support::Reply { conversation: conversation.clone(), id }).await;
     ada.ask(&ada.new_conversation().await, "another one").await;
 

@@ -52,7 +52,7 @@ async fn an_export_comes_back_on_another_server_with_every_version() {
     ada.ask(&first, "two").await;
     let again = format!("/c/{first}/messages/{}/regenerate", reply.id);
     let answer = ada.htmx(Method::POST, &again).send().await.unwrap().text().await.unwrap();
-    let id = crate::support::reply_id(&answer).unwrap();
+    let id = crate::support::begun_reply(&answer).unwrap();
     ada.read(&crate::support::Reply { conversation: first, id }).await;
     ada.ask(&ada.new_conversation().await, "three").await;
     let file = ada.get("/account/export").await.text().await.unwrap();

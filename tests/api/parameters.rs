@@ -5,7 +5,7 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use crate::support::program::{Program, content, one};
-use crate::support::{ECHO, Home, Person, Reply, TestApp, real_model, reply_id, unescape};
+use crate::support::{ECHO, Home, Person, Reply, TestApp, begun_reply, real_model, unescape};
 
 /// Answers with the parameters that the draft came with.
 const TELLS: &str = "const PLUGIN = #{ priority: 1 };\nfn on_prompt(ctx, draft) {\n\
@@ -203,7 +203,7 @@ async fn a_system_prompt_and_a_beginning_are_the_persons_own() {
     assert_eq!(ada.read(&reply).await, "Arr, hello");
     let again = format!("/c/{here}/messages/{}/regenerate", reply.id);
     let answer = ada.htmx(Method::POST, &again).send().await.unwrap().text().await.unwrap();
-    let anew = Reply { conversation: here.clone(), id: reply_id(&answer).unwrap() };
+    let anew = Reply { conversation: here.clone(), id: begun_reply(&answer).unwrap() };
     assert_eq!(ada.read(&anew).await, "Arr, hello");
     let on = format!("/c/{here}/messages/{}/continue", anew.id);
     assert!(ada.htmx(Method::POST, &on).send().await.unwrap().status().is_success());

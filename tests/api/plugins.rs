@@ -168,7 +168,7 @@ async fn a_request_with_a_plugin_goes_through_regenerate_too() {
 
     let path = format!("/c/{conversation}/messages/{}/regenerate", reply.id);
     let body = ada.htmx(Method::POST, &path).send().await.unwrap().text().await.unwrap();
-    let again = crate::support::Reply { conversation, id: crate::support::reply_id(&body).unwrap() };
+    let again = crate::support::Reply { conversation, id: crate::support::begun_reply(&body).unwrap() };
     ada.read(&again).await;
 
     assert!(ada.bubble(&again).await.contains("hello (checked)"));

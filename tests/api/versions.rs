@@ -29,7 +29,7 @@ async fn act(person: &Person, method: Method, path: &str, form: &[(&str, &str)])
 
 /// Waits for the reply that an answer announces.
 async fn read(person: &Person, conversation: &str, answer: &str) -> (String, String) {
-    let id = crate::support::reply_id(answer).expect("a live reply in the answer");
+    let id = crate::support::begun_reply(answer).expect("a reply in the answer");
     let reply = Reply { conversation: conversation.into(), id };
     (person.read(&reply).await, reply.id)
 }

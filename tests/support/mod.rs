@@ -5,7 +5,7 @@ mod person;
 pub mod program;
 
 #[allow(unused_imports)] // Each test binary uses its own part.
-pub use person::{Person, Reply, reply_id, unescape};
+pub use person::{Person, Reply, begun_reply, reply_id, unescape};
 
 use std::fs;
 use std::io::{BufRead, BufReader};

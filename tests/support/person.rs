@@ -123,6 +123,15 @@ pub fn reply_id(html: &str) -> Option<String> {
     Some(before.rsplit_once('/')?.1.to_owned())
 }
 
+/// The id of the reply that was begun: the live one, or the last message of the fragment where it is over already.
+pub fn begun_reply(html: &str) -> Option<String> {
+    let last = || {
+        let html = unescape(html);
+        Some(html.rsplit_once("id=\"message-")?.1.split('"').next()?.to_owned())
+    };
+    reply_id(html).or_else(last)
+}
+
 /// An event stream, read as the WHATWG rules say.
 pub struct Events {
     bytes: BoxStream<'static, Vec<u8>>,
