@@ -20,6 +20,16 @@ impl Chat {
         }
     }
 
+    /// A new conversation that is never written to the disk.
+    pub async fn create_temporary(&self, user: &User) -> Result<Conversation, ChatError> {
+        let (conversation, gone) = self.store.create_temporary(user.id).await?;
+        for id in gone {
+            self.engine.forget(id);
+            self.queues.forget(id);
+        }
+        Ok(conversation)
+    }
+
     /// The conversation that was last written in, or a new one.
     pub async fn latest(&self, user: &User) -> Result<Conversation, ChatError> {
         match self.store.latest_conversation(user.id).await? {

@@ -155,7 +155,7 @@ impl Chat {
             MessageAction::Continue(text) => {
                 let text = self.parse_text(&text)?;
                 self.check_fits(user.id, conversation, text.as_str()).await?;
-                let turn = self.new_turn(instead_of, text.into_string(), outcome.marks);
+                let turn = self.new_turn(conversation, instead_of, text.into_string(), outcome.marks);
                 let writer = self.live.open(turn.reply_id);
                 let turn = self.store.begin_turn(user.id, conversation, turn).await?;
                 self.start(user.id, turn.reply.clone(), place, writer, plugins, context);
@@ -165,7 +165,7 @@ impl Chat {
                 let mut marks = outcome.marks;
                 let reply = answer::release(&plugins, &context, reply, &mut marks).await?;
                 let message = self.parse_text(&message)?.into_string();
-                let turn = self.new_turn(instead_of, message, turn::without_doubles(marks));
+                let turn = self.new_turn(conversation, instead_of, message, turn::without_doubles(marks));
                 let trace = Story::default().end(&context.trace).await;
                 let begun = self.store.begin_answered_turn(user.id, conversation, turn, reply, &trace);
                 let turn = begun.await?;
@@ -242,9 +242,15 @@ impl Chat {
             .map_err(ChatError::Engine)
     }
 
-    fn new_turn(&self, instead_of: Option<MessageId>, text: String, marks: Vec<Mark>) -> NewTurn {
+    fn new_turn(
+        &self,
+        conversation: ConversationId,
+        instead_of: Option<MessageId>,
+        text: String,
+        marks: Vec<Mark>,
+    ) -> NewTurn {
         let title = Title::from_first_words(&text, self.config.max_title_chars);
-        NewTurn { reply_id: MessageId::new(), instead_of, text, title, marks }
+        NewTurn { reply_id: MessageId::within(conversation), instead_of, text, title, marks }
     }
 
     fn context(&self, user: &User, conversation: ConversationId) -> Context {

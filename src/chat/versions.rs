@@ -32,7 +32,7 @@ impl Chat {
         self.check_is_the_models(user, conversation, message).await?;
         let place = self.engine.reserve(user.id)?;
         let plugins = self.plugins_of(user, Some(conversation)).await?;
-        let id = MessageId::new();
+        let id = MessageId::within(conversation);
         let writer = self.live.open(id);
         let reply = self.store.begin_retry(user.id, conversation, message, id).await?;
         let context = self.context(user, conversation);

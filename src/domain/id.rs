@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{Builder, Uuid, Version};
 
 /// Declares an id: a UUID of version 7 (sortable by time of creation) that cannot be mistaken for another kind.
 macro_rules! id {
@@ -51,6 +51,38 @@ id!(
     /// Names a message, whoever wrote it.
     MessageId
 );
+
+impl ConversationId {
+    /// A fresh id of a conversation that is never written to the disk. The id itself says so (version 8 in place of 7).
+    pub fn temporary() -> Self {
+        Self(temporary(Uuid::now_v7()))
+    }
+
+    /// Whether the conversation is never written to the disk.
+    pub fn is_temporary(self) -> bool {
+        self.0.get_version() == Some(Version::Custom)
+    }
+}
+
+impl MessageId {
+    /// A fresh id of a message in a conversation: a temporary one where the conversation is.
+    pub fn within(conversation: ConversationId) -> Self {
+        match conversation.is_temporary() {
+            true => Self(temporary(Uuid::now_v7())),
+            false => Self::new(),
+        }
+    }
+
+    /// Whether it belongs to a conversation that is never written to the disk.
+    pub fn is_temporary(self) -> bool {
+        self.0.get_version() == Some(Version::Custom)
+    }
+}
+
+/// The same id, marked. Ids of one kind stay sorted by time.
+fn temporary(id: Uuid) -> Uuid {
+    Builder::from_bytes(id.into_bytes()).with_version(Version::Custom).into_uuid()
+}
 
 id!(
     /// Names an API key; it is no secret.

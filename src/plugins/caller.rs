@@ -132,10 +132,17 @@ impl Caller {
     pub(super) fn kv<T, R>(
         &self,
         scope: &str,
+        access: Access,
         ask: impl FnOnce(&dyn KeyValue, &KvShelf, Duration) -> Result<T, String>,
         take: impl FnOnce(&T) -> Fallible<R>,
     ) -> Fallible<R> {
         let scope = self.scope(scope)?;
+        let lasts = !matches!(scope, KvScope::Conversation(..));
+        if access == Access::Write && lasts && self.conversation.is_some_and(ConversationId::is_temporary) {
+            return Err(host_error(
+                "a temporary conversation leaves nothing behind: keep it in scope \"conversation\"",
+            ));
+        }
         let Some(store) = &self.services.kv else {
             return Err(host_error("nothing can be kept here: there is no database"));
         };
@@ -204,6 +211,13 @@ impl Caller {
             _ => Err(host_error("a scope is \"global\", \"user\" or \"conversation\"")),
         }
     }
+}
+
+/// What a script does with what is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
 }
 
 /// What another thread allocated is looked at here and given back uncounted.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rhai::{Dynamic, EvalAltResult, NativeCallContext};
 
-use super::caller;
+use super::caller::{self, Access};
 use super::fault::host_error;
 use super::json;
 use super::natives::collect;
@@ -34,13 +34,19 @@ pub(super) fn register(engine: &mut rhai::Engine) {
         .register_fn("kv_delete", |scope: &str, key: &str| {
             let key = checked(key)?;
             caller::with(|caller| {
-                caller.kv(scope, |kv, shelf, within| kv.delete(shelf, key, within), |was| Ok(*was))
+                caller.kv(
+                    scope,
+                    Access::Write,
+                    |kv, shelf, within| kv.delete(shelf, key, within),
+                    |was| Ok(*was),
+                )
             })
         })
         .register_fn("kv_keys", |ctx: NativeCallContext, scope: &str| {
             caller::with(|caller| {
                 caller.kv(
                     scope,
+                    Access::Read,
                     |kv, shelf, within| kv.keys(shelf, within),
                     |keys| collect(&ctx, keys.iter().map(String::as_str)),
                 )
@@ -53,6 +59,7 @@ fn get(ctx: NativeCallContext, scope: &str, key: &str) -> Fallible<Dynamic> {
     caller::with(|caller| {
         caller.kv(
             scope,
+            Access::Read,
             |kv, shelf, within| kv.get(shelf, key, within),
             |kept| kept.as_deref().map_or(Ok(Dynamic::UNIT), |text| json::parse(text, ctx.engine())),
         )
@@ -72,6 +79,7 @@ fn set(
         let quota = caller.quota;
         caller.kv(
             scope,
+            Access::Write,
             |kv, shelf, within| kv.set(shelf, key, &text, lives, quota, within),
             |fits| match fits {
                 true => Ok(()),

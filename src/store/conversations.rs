@@ -21,9 +21,17 @@ impl FromRow<'_, AnyRow> for Conversation {
 impl Store {
     /// Makes a blank conversation.
     pub async fn create_conversation(&self, user: UserId) -> Result<Conversation, StoreError> {
+        self.insert_blank(user, ConversationId::new()).await
+    }
+
+    pub(super) async fn insert_blank(
+        &self,
+        user: UserId,
+        id: ConversationId,
+    ) -> Result<Conversation, StoreError> {
         let now = now();
         let conversation = Conversation {
-            id: ConversationId::new(),
+            id,
             user_id: user,
             title: Title::default(),
             shelf: Shelf::default(),
@@ -39,7 +47,7 @@ impl Store {
         .bind(user)
         .bind(&conversation.title)
         .bind(now)
-        .execute(&self.pool)
+        .execute(self.of(id))
         .await?;
         Ok(conversation)
     }
@@ -60,7 +68,7 @@ impl Store {
         conversation: ConversationId,
     ) -> Result<Conversation, StoreError> {
         let query = sqlx::query_as("SELECT * FROM conversations WHERE id = $1 AND user_id = $2");
-        Ok(query.bind(conversation).bind(user).fetch_one(&self.pool).await?)
+        Ok(query.bind(conversation).bind(user).fetch_one(self.of(conversation)).await?)
     }
 
     /// Gives a conversation the title that its person chose; it keeps its place in the list.
@@ -73,7 +81,7 @@ impl Store {
         let update = sqlx::query(
             "UPDATE conversations SET title = $3, title_by = 'person' WHERE id = $1 AND user_id = $2",
         );
-        found(update.bind(conversation).bind(user).bind(title).execute(&self.pool).await?)
+        found(update.bind(conversation).bind(user).bind(title).execute(self.of(conversation)).await?)
     }
 
     /// Whether its first exchange is all that is shown of it, and neither its person nor a plugin has named it.
@@ -88,7 +96,7 @@ impl Store {
              JOIN messages message ON message.conversation_id = c.id AND message.id = reply.parent_id \
              WHERE c.id = $1 AND c.user_id = $2 AND c.title_by = 'words' AND message.parent_id IS NULL",
         );
-        Ok(query.bind(conversation).bind(user).fetch_optional(&self.pool).await?.is_some())
+        Ok(query.bind(conversation).bind(user).fetch_optional(self.of(conversation)).await?.is_some())
     }
 
     /// Gives a conversation the title that a plugin made of its first exchange, unless its person has chosen one or a plugin
@@ -103,7 +111,7 @@ impl Store {
             "UPDATE conversations SET title = $3, title_by = 'plugin' \
              WHERE id = $1 AND user_id = $2 AND title_by = 'words'",
         );
-        update.bind(conversation).bind(user).bind(title).execute(&self.pool).await?;
+        update.bind(conversation).bind(user).bind(title).execute(self.of(conversation)).await?;
         Ok(())
     }
 
@@ -115,7 +123,7 @@ impl Store {
         conversation: ConversationId,
     ) -> Result<(), StoreError> {
         let delete = sqlx::query("DELETE FROM conversations WHERE id = $1 AND user_id = $2");
-        found(delete.bind(conversation).bind(user).execute(&self.pool).await?)
+        found(delete.bind(conversation).bind(user).execute(self.of(conversation)).await?)
     }
 }
 

@@ -15,6 +15,11 @@ pub enum StoreError {
     /// One reply at a time is written in a conversation.
     #[error("A reply is still being written in this conversation. Wait for it, or stop it first.")]
     ReplyRunning,
+    /// Temporary conversations lie in memory, and there is none left for them.
+    #[error(
+        "Temporary conversations have taken all the memory that is meant for them. Delete one of yours, or wait."
+    )]
+    TemporaryFull,
     /// The database cannot serve now, and may later: locked, disk full, closing. Nothing was written.
     #[error("{0}")]
     Unavailable(&'static str, #[source] sqlx::Error),

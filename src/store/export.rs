@@ -72,7 +72,7 @@ impl Store {
              WHERE c.id = $1 AND c.user_id = $2 AND m.id > $3 ORDER BY m.id LIMIT $4",
         );
         let query = query.bind(conversation).bind(user).bind(after).bind(i64::from(at_most));
-        Ok(query.fetch_all(&self.pool).await?)
+        Ok(query.fetch_all(self.of(conversation)).await?)
     }
 
     /// What plugins keep for a person and in their conversations, behind `after`.

@@ -84,7 +84,7 @@ impl Store {
         .bind(user)
         .bind(from)
         .bind(to)
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.of(conversation))
         .await?;
         Ok(distance.map(|distance| u32::try_from(distance).unwrap_or(u32::MAX)))
     }
@@ -112,7 +112,7 @@ impl Store {
         .bind(user)
         .bind(message)
         .bind(i64::from(at_most))
-        .fetch_all(&self.pool)
+        .fetch_all(self.of(conversation))
         .await?;
         if branch.is_empty() { Err(StoreError::NotFound) } else { Ok(branch) }
     }
@@ -128,7 +128,7 @@ impl Store {
             "SELECT m.* FROM messages m JOIN conversations c ON c.id = m.conversation_id \
              WHERE m.id = $3 AND c.id = $1 AND c.user_id = $2",
         );
-        Ok(query.bind(conversation).bind(user).bind(message).fetch_one(&self.pool).await?)
+        Ok(query.bind(conversation).bind(user).bind(message).fetch_one(self.of(conversation)).await?)
     }
 }
 

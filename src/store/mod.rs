@@ -22,6 +22,7 @@ mod pool;
 mod search;
 mod shelves;
 mod sign_ins;
+mod temporary;
 mod text;
 mod traces;
 mod trash;
@@ -31,6 +32,8 @@ mod versions;
 
 use sqlx::any::AnyQueryResult;
 use sqlx::{Any, AnyPool, Transaction};
+
+use crate::domain::{ConversationId, MessageId};
 
 pub use error::StoreError;
 pub use export::{KvEntry, KvKey};
@@ -43,9 +46,13 @@ pub use turns::{NewTurn, Outcome, Turn};
 pub use versions::{Version, Versions};
 
 /// A handle on the database; clones share its connections.
+///
+/// Temporary conversations lie in a database of their own, in memory. It has the same tables, and an id says which of the two
+/// is meant.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: AnyPool,
+    memory: AnyPool,
 }
 
 impl Store {
@@ -53,6 +60,25 @@ impl Store {
     /// SQLite would refuse it as busy. Dropping it undoes it.
     async fn write(&self) -> Result<Transaction<'static, Any>, StoreError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// As [`Store::write`], where a conversation lies. Nothing else may be asked of the store before the end of the transaction:
+    /// the database in memory has one connection.
+    async fn write_in(&self, conversation: ConversationId) -> Result<Transaction<'static, Any>, StoreError> {
+        if conversation.is_temporary() {
+            self.check_memory().await?;
+        }
+        Ok(self.of(conversation).begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Where a conversation lies.
+    fn of(&self, conversation: ConversationId) -> &AnyPool {
+        if conversation.is_temporary() { &self.memory } else { &self.pool }
+    }
+
+    /// Where a message lies.
+    fn of_message(&self, message: MessageId) -> &AnyPool {
+        if message.is_temporary() { &self.memory } else { &self.pool }
     }
 }
 

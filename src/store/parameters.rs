@@ -21,21 +21,18 @@ impl Store {
         user: UserId,
         conversation: Option<ConversationId>,
     ) -> Result<ParameterLevels, StoreError> {
+        let query = sqlx::query("SELECT parameters FROM user_parameters WHERE user_id = $1");
+        let person = query.bind(user).fetch_optional(&self.pool).await?;
+        let id = conversation.unwrap_or(ConversationId::UNKNOWN);
         let query = sqlx::query(
-            "SELECT 'person' AS level, parameters FROM user_parameters WHERE user_id = $1 \
-             UNION ALL SELECT 'conversation' AS level, p.parameters FROM conversation_parameters p \
-             JOIN conversations c ON c.id = p.conversation_id WHERE c.id = $2 AND c.user_id = $1",
+            "SELECT p.parameters FROM conversation_parameters p JOIN conversations c ON c.id = p.conversation_id \
+             WHERE c.id = $1 AND c.user_id = $2",
         );
-        let query = query.bind(user).bind(conversation.unwrap_or(ConversationId::UNKNOWN));
-        let mut levels = ParameterLevels::default();
-        for row in query.fetch_all(&self.pool).await? {
-            let parameters = from_json(&row, "parameters")?.unwrap_or_default();
-            match row.try_get::<String, _>("level")?.as_str() {
-                "person" => levels.person = parameters,
-                _ => levels.conversation = parameters,
-            }
-        }
-        Ok(levels)
+        let conversation = query.bind(id).bind(user).fetch_optional(self.of(id)).await?;
+        let set = |row: Option<AnyRow>| -> Result<Parameters, sqlx::Error> {
+            Ok(row.map(|row| from_json(&row, "parameters")).transpose()?.flatten().unwrap_or_default())
+        };
+        Ok(ParameterLevels { person: set(person)?, conversation: set(conversation)? })
     }
 
     /// Replaces what a person set for all their conversations.
@@ -65,7 +62,7 @@ impl Store {
              ON CONFLICT (conversation_id) DO UPDATE SET parameters = excluded.parameters",
         );
         let insert = insert.bind(conversation).bind(user).bind(to_json(parameters)?);
-        found(insert.execute(&self.pool).await?)
+        found(insert.execute(self.of(conversation)).await?)
     }
 
     /// A person's presets by name.
@@ -115,13 +112,9 @@ impl Store {
         conversation: ConversationId,
         preset: PresetId,
     ) -> Result<(), StoreError> {
-        let insert = sqlx::query(
-            "INSERT INTO conversation_parameters (conversation_id, parameters) \
-             SELECT c.id, p.parameters FROM conversations c JOIN parameter_presets p ON p.user_id = c.user_id \
-             WHERE c.id = $1 AND c.user_id = $2 AND p.id = $3 \
-             ON CONFLICT (conversation_id) DO UPDATE SET parameters = excluded.parameters",
-        );
-        found(insert.bind(conversation).bind(user).bind(preset).execute(&self.pool).await?)
+        let query = sqlx::query_as("SELECT * FROM parameter_presets WHERE id = $1 AND user_id = $2");
+        let preset: Preset = query.bind(preset).bind(user).fetch_one(&self.pool).await?;
+        self.set_conversation_parameters(user, conversation, &preset.parameters).await
     }
 }
 

@@ -1,4 +1,4 @@
-use sqlx::{Any, Transaction};
+use sqlx::{Any, AnyPool, Transaction};
 
 use super::{Store, StoreError, found};
 use crate::domain::{KvQuota, KvScope, KvShelf, UnixMillis, UserId, now};
@@ -14,6 +14,14 @@ macro_rules! on_the_shelf {
 }
 
 impl Store {
+    /// Where a shelf stands.
+    fn of_shelf(&self, shelf: &KvShelf) -> &AnyPool {
+        match shelf.scope {
+            KvScope::Conversation(_, conversation) => self.of(conversation),
+            KvScope::Global | KvScope::User(_) => &self.pool,
+        }
+    }
+
     /// A value of a plugin's, as it was kept.
     pub async fn kv_get(&self, shelf: &KvShelf, key: &str) -> Result<Option<String>, StoreError> {
         let query = sqlx::query_scalar(concat!(
@@ -22,7 +30,7 @@ impl Store {
             " AND entry_key = $5"
         ));
         let query = query.bind(&shelf.plugin).bind(owner(shelf)).bind(person(shelf)).bind(now()).bind(key);
-        Ok(query.fetch_optional(&self.pool).await?)
+        Ok(query.fetch_optional(self.of_shelf(shelf)).await?)
     }
 
     /// The keys of a plugin's, in order.
@@ -33,7 +41,7 @@ impl Store {
             " ORDER BY entry_key"
         ));
         let query = query.bind(&shelf.plugin).bind(owner(shelf)).bind(person(shelf)).bind(now());
-        Ok(query.fetch_all(&self.pool).await?)
+        Ok(query.fetch_all(self.of_shelf(shelf)).await?)
     }
 
     /// Keeps a value until `expires_at`, or for good; false when it does not fit the quota, and nothing is kept.
@@ -48,7 +56,7 @@ impl Store {
         expires_at: Option<UnixMillis>,
         quota: KvQuota,
     ) -> Result<bool, StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.of_shelf(shelf).begin_with("BEGIN IMMEDIATE").await?;
         sweep(&mut write).await?;
         check_owner(&mut write, shelf.scope).await?;
         let bytes = i64::try_from(key.len() + value.len()).unwrap_or(i64::MAX);
@@ -86,7 +94,7 @@ impl Store {
         let query =
             sqlx::query(concat!("DELETE FROM plugin_kv WHERE ", on_the_shelf!(), " AND entry_key = $5"));
         let query = query.bind(&shelf.plugin).bind(owner(shelf)).bind(person(shelf)).bind(now()).bind(key);
-        match found(query.execute(&self.pool).await?) {
+        match found(query.execute(self.of_shelf(shelf)).await?) {
             Err(StoreError::NotFound) => Ok(false),
             ended => ended.map(|()| true),
         }

@@ -68,6 +68,9 @@ impl Store {
         );
         let query = query.bind(user).bind(conversation.unwrap_or(ConversationId::UNKNOWN));
         let mut choices = PersonChoices::default();
+        if let Some(conversation) = conversation.filter(|id| id.is_temporary()) {
+            choices.off = self.off_in_conversation(user, conversation).await?;
+        }
         for row in query.fetch_all(&self.pool).await? {
             let (plugin, setting) = setting(&row)?;
             match setting {
@@ -120,7 +123,7 @@ impl Store {
             "SELECT o.plugin FROM conversation_plugins_off o JOIN conversations c ON c.id = o.conversation_id \
              WHERE c.id = $1 AND c.user_id = $2",
         );
-        let off: Vec<String> = query.bind(conversation).bind(user).fetch_all(&self.pool).await?;
+        let off: Vec<String> = query.bind(conversation).bind(user).fetch_all(self.of(conversation)).await?;
         Ok(off.into_iter().collect())
     }
 
@@ -131,7 +134,7 @@ impl Store {
         conversation: ConversationId,
         switches: &BTreeMap<String, bool>,
     ) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         check_owner(&mut write, user, conversation).await?;
         for (plugin, on) in switches {
             let delete = "DELETE FROM conversation_plugins_off WHERE conversation_id = $1 AND plugin = $2";

@@ -56,7 +56,11 @@ impl Database {
 
 /// A pool of connections with our settings, migrated. A type of its own, because `rocket_db_pools` brings no
 /// driver of this sqlx.
-pub struct FiresidePool(AnyPool);
+pub struct FiresidePool {
+    pool: AnyPool,
+    /// Of temporary conversations.
+    memory: AnyPool,
+}
 
 impl FiresidePool {
     /// Opens the file of a `sqlite:` URL, made with its folder where they do not exist, and migrates it.
@@ -67,16 +71,20 @@ impl FiresidePool {
         };
         make_private(&file).map_err(|e| refused(e.to_string()))?;
         sqlx::any::install_default_drivers();
-        connect(url, connections).await.map(Self).map_err(|e| match e {
+        let pool = connect(url, connections).await.map_err(|e| match e {
             MigrateError::VersionMissing(_) => refused("a newer version of Fireside has written it".into()),
             MigrateError::Execute(e) => refused(e.to_string()),
             e => refused(e.to_string()),
-        })
+        })?;
+        let memory = in_memory().await.map_err(|e| {
+            StoreError::Refused(format!("The database for temporary conversations cannot be made: {e}."))
+        })?;
+        Ok(Self { pool, memory })
     }
 
     /// A handle on this pool.
     pub fn store(&self) -> Store {
-        Store { pool: self.0.clone() }
+        Store { pool: self.pool.clone(), memory: self.memory.clone() }
     }
 }
 
@@ -95,9 +103,30 @@ async fn connect(url: &str, connections: u32) -> Result<AnyPool, MigrateError> {
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .connect(url)
         .await?;
-    let all = MIGRATIONS.iter().chain(SQLITE_MIGRATIONS.iter()).cloned().collect();
-    Migrator::with_migrations(all).run(&pool).await?;
+    migrate(&pool).await?;
     Ok(pool)
+}
+
+/// A database that ends with the process. It has one connection, which is never let go: it would take everything along.
+async fn in_memory() -> Result<AnyPool, MigrateError> {
+    let pool = AnyPoolOptions::new()
+        .max_connections(1)
+        .min_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute("PRAGMA foreign_keys = ON").await.map(drop) })
+        })
+        .connect("sqlite::memory:")
+        .await?;
+    migrate(&pool).await?;
+    Ok(pool)
+}
+
+async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
+    let all = MIGRATIONS.iter().chain(SQLITE_MIGRATIONS.iter()).cloned().collect();
+    Migrator::with_migrations(all).run(pool).await
 }
 
 #[rocket::async_trait]
@@ -112,11 +141,12 @@ impl rocket_db_pools::Pool for FiresidePool {
     }
 
     async fn get(&self) -> Result<Self::Connection, Self::Error> {
-        self.0.acquire().await.map_err(|e| rocket_db_pools::Error::Get(e.into()))
+        self.pool.acquire().await.map_err(|e| rocket_db_pools::Error::Get(e.into()))
     }
 
     async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
+        self.memory.close().await;
     }
 }
 
@@ -130,6 +160,7 @@ impl Store {
     /// Waits until every connection is closed.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.memory.close().await;
     }
 }
 

@@ -47,7 +47,7 @@ impl Store {
         shelf: Shelf,
     ) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE conversations SET shelf = $3 WHERE id = $1 AND user_id = $2");
-        found(update.bind(conversation).bind(user).bind(shelf).execute(&self.pool).await?)
+        found(update.bind(conversation).bind(user).bind(shelf).execute(self.of(conversation)).await?)
     }
 
     /// The conversation that comes after this one by its time, or else the one before it; archived ones do not count.

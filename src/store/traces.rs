@@ -17,7 +17,7 @@ impl Store {
              LEFT JOIN reply_traces t ON t.message_id = m.id \
              WHERE m.id = $3 AND c.id = $1 AND c.user_id = $2",
         );
-        let row = query.bind(conversation).bind(user).bind(reply).fetch_one(&self.pool).await?;
+        let row = query.bind(conversation).bind(user).bind(reply).fetch_one(self.of(conversation)).await?;
         Ok(from_json(&row, "trace")?)
     }
 }

@@ -32,7 +32,7 @@ impl Store {
         conversation: ConversationId,
         message: MessageId,
     ) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         let head = quiet_head(&mut write, user, conversation).await?;
         let moved = sqlx::query(concat!(
             "INSERT INTO deleted_messages (",
@@ -73,7 +73,7 @@ impl Store {
         conversation: ConversationId,
         deletion: MessageId,
     ) -> Result<(), StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         quiet_head(&mut write, user, conversation).await?;
         let there = sqlx::query("SELECT 1 FROM messages WHERE conversation_id = $1 AND id = $2");
         if there.bind(conversation).bind(deletion).fetch_optional(&mut *write).await?.is_some() {
@@ -110,8 +110,10 @@ impl Store {
     /// Forgets the deletions that can no longer be undone.
     pub async fn empty_trash(&self) -> Result<(), StoreError> {
         let before = now() - i64::try_from(UNDO_WITHIN.as_millis()).unwrap_or(i64::MAX);
-        let delete = sqlx::query("DELETE FROM deleted_messages WHERE deleted_at <= $1");
-        delete.bind(before).execute(&self.pool).await?;
+        for pool in [&self.pool, &self.memory] {
+            let delete = sqlx::query("DELETE FROM deleted_messages WHERE deleted_at <= $1");
+            delete.bind(before).execute(pool).await?;
+        }
         Ok(())
     }
 }

@@ -97,7 +97,7 @@ impl Store {
         trace: Option<&Trace>,
     ) -> Result<Turn, StoreError> {
         let now = now();
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         let head = quiet_head(&mut write, user, conversation).await?;
         let parent = match turn.instead_of {
             None => head,
@@ -112,7 +112,7 @@ impl Store {
             role: Role::User,
             content: turn.text,
             status: MessageStatus::Complete,
-            ..blank_reply(MessageId::new(), conversation, parent, now)
+            ..blank_reply(MessageId::within(conversation), conversation, parent, now)
         };
         let mut reply = Message {
             marks: turn.marks,
@@ -149,7 +149,7 @@ impl Store {
         reply_id: MessageId,
     ) -> Result<Message, StoreError> {
         let now = now();
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         quiet_head(&mut write, user, conversation).await?;
         let parent = sqlx::query_scalar(
             "SELECT CASE WHEN role = 'assistant' THEN parent_id ELSE id END FROM messages m \
@@ -175,7 +175,7 @@ impl Store {
         reply: MessageId,
     ) -> Result<Message, StoreError> {
         let now = now();
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         quiet_head(&mut write, user, conversation).await?;
         let last = sqlx::query_as(
             "SELECT * FROM messages m WHERE m.id = $2 AND m.conversation_id = $1 AND m.role = 'assistant' \
@@ -196,13 +196,13 @@ impl Store {
         let update = sqlx::query(
             "UPDATE messages SET content = $2, updated_at = $3 WHERE id = $1 AND status = 'generating'",
         );
-        let kept = update.bind(reply).bind(content).bind(now()).execute(&self.pool).await?;
+        let kept = update.bind(reply).bind(content).bind(now()).execute(self.of_message(reply)).await?;
         Ok(kept.rows_affected() == 1)
     }
 
     /// Ends a reply. Only the first end counts: `false` when it had ended already or was deleted.
     pub async fn finish(&self, reply: MessageId, outcome: &Outcome) -> Result<bool, StoreError> {
-        let mut write = self.write().await?;
+        let mut write = self.of_message(reply).begin_with("BEGIN IMMEDIATE").await?;
         let ended = sqlx::query(
             "UPDATE messages SET content = $2, status = $3, finish_reason = $4, error = $5, marks = $6, \
                  prompt_tokens = $7, completion_tokens = $8, seed = $9, token_ids = $10, updated_at = $11 \

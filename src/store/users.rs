@@ -106,7 +106,9 @@ impl Store {
     /// Deletes an account with its sign-ins, conversations and messages.
     pub async fn delete_user(&self, user: UserId) -> Result<(), StoreError> {
         let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(user);
-        found(delete.execute(&self.pool).await?)
+        found(delete.execute(&self.pool).await?)?;
+        sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&self.memory).await?;
+        Ok(())
     }
 }
 

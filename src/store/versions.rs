@@ -48,7 +48,7 @@ impl Store {
              ORDER BY m.id",
         );
         let mut versions = Versions::default();
-        for row in rows.bind(conversation).bind(user).fetch_all(&self.pool).await? {
+        for row in rows.bind(conversation).bind(user).fetch_all(self.of(conversation)).await? {
             versions.0.entry(row.try_get("parent_id")?).or_default().push(row.try_get("id")?);
         }
         Ok(versions)
@@ -65,7 +65,7 @@ impl Store {
         if self.branch(user, conversation).await?.iter().any(|shown| shown.id == message) {
             return Ok(());
         }
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         let last = last_end(&mut write, conversation, message).await?;
         let update = sqlx::query("UPDATE conversations SET head_id = $3 WHERE id = $1 AND user_id = $2");
         found(update.bind(conversation).bind(user).bind(last).execute(&mut *write).await?)?;
@@ -85,7 +85,7 @@ impl Store {
         marks: Vec<Mark>,
     ) -> Result<Message, StoreError> {
         let now = now();
-        let mut write = self.write().await?;
+        let mut write = self.write_in(conversation).await?;
         quiet_head(&mut write, user, conversation).await?;
         let parent = sqlx::query_scalar(
             "SELECT parent_id FROM messages WHERE id = $2 AND conversation_id = $1 AND role = 'assistant'",
@@ -96,7 +96,7 @@ impl Store {
             status: MessageStatus::Complete,
             finish_reason: Some(FinishReason::Stop),
             marks,
-            ..blank_reply(MessageId::new(), conversation, parent, now)
+            ..blank_reply(MessageId::within(conversation), conversation, parent, now)
         };
         messages::insert(&mut write, &revised).await?;
         set_head(&mut write, user, conversation, revised.id, now).await?;
@@ -118,8 +118,10 @@ impl Store {
         if branch.iter().any(|message| message.status == MessageStatus::Generating) {
             return Err(StoreError::ReplyRunning);
         }
-        let (fork, now) = (ConversationId::new(), now());
-        let mut write = self.write().await?;
+        let fork =
+            if conversation.is_temporary() { ConversationId::temporary() } else { ConversationId::new() };
+        let now = now();
+        let mut write = self.write_in(conversation).await?;
         let copied = sqlx::query(
             "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at) \
              SELECT $3, user_id, title, title_by, $4, $4 FROM conversations WHERE id = $1 AND user_id = $2",
@@ -133,7 +135,8 @@ impl Store {
         parameters::copy(&mut write, conversation, fork).await?;
         let mut parent = None;
         for message in branch {
-            let copy = Message { id: MessageId::new(), conversation_id: fork, parent_id: parent, ..message };
+            let copy =
+                Message { id: MessageId::within(fork), conversation_id: fork, parent_id: parent, ..message };
             messages::insert(&mut write, &copy).await?;
             if copy.role == Role::Assistant {
                 let trace = sqlx::query(

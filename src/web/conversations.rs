@@ -13,7 +13,20 @@ use crate::chat::{Chat, ChatError, Part};
 use crate::domain::{Conversation, ConversationId, Invalid, MessageId, Shelf, User};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![home, create, list, archive, open, earlier, name, edit, rename, put_on_shelf, delete]
+    routes![
+        home,
+        create,
+        create_temporary,
+        list,
+        archive,
+        open,
+        earlier,
+        name,
+        edit,
+        rename,
+        put_on_shelf,
+        delete
+    ]
 }
 
 /// A fragment that also changes the address bar.
@@ -36,6 +49,20 @@ async fn create(
     chat: &State<Chat>,
 ) -> Result<Either<Pushed, Redirect>, WebError> {
     let conversation = chat.create(&user).await?;
+    if !htmx.fragment {
+        return Ok(Either::Right(Redirect::to(address(&conversation))));
+    }
+    Ok(Either::Left(navigate(chat, &user, conversation).await?))
+}
+
+/// Makes a conversation that is never written to the disk.
+#[post("/c/temporary")]
+async fn create_temporary(
+    user: SignedIn,
+    htmx: Htmx,
+    chat: &State<Chat>,
+) -> Result<Either<Pushed, Redirect>, WebError> {
+    let conversation = chat.create_temporary(&user).await?;
     if !htmx.fragment {
         return Ok(Either::Right(Redirect::to(address(&conversation))));
     }

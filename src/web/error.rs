@@ -80,6 +80,7 @@ impl From<&StoreError> for Answer {
         match error {
             StoreError::NotFound => Self::new(Status::NotFound, NOT_FOUND),
             StoreError::ReplyRunning => Self::new(Status::Conflict, error),
+            StoreError::TemporaryFull => Self::new(Status::InsufficientStorage, error),
             StoreError::Unavailable(..) => Self::new(Status::ServiceUnavailable, error).retry(),
             _ => Self::new(Status::InternalServerError, BROKEN),
         }

@@ -83,6 +83,8 @@ pub struct ChatView {
     title: String,
     greeting: String,
     max_message_chars: usize,
+    /// Whether it is never written to the disk.
+    temporary: bool,
     /// Whether there are plugins to turn off.
     switches: bool,
     messages: Vec<MessageView>,
@@ -137,6 +139,7 @@ impl ChatView {
             title: conversation.title.to_string(),
             greeting: chat.config().greeting.clone(),
             max_message_chars: chat.config().max_message_chars,
+            temporary: conversation.id.is_temporary(),
             switches: chat.has_optional_plugins(),
             earlier: stretch.earlier.map(|id| id.to_string()),
             later: stretch.messages.last().is_some_and(|last| Some(last.id) != conversation.head),

@@ -35,6 +35,7 @@ mod real_model;
 mod reload;
 mod replies;
 mod shipped;
+mod temporary;
 mod traces;
 mod trouble;
 mod versions;

@@ -137,7 +137,8 @@ impl Store {
     /// Hands one entry to the disk that is not there yet; whether there was one.
     pub(super) fn write_one(&mut self) -> bool {
         let Some(disk) = &mut self.disk else { return false };
-        let waiting = self.entries.iter_mut().filter(|entry| entry.saved == Saved::Missing);
+        let may = |entry: &&mut Entry| !entry.header.conversation.is_some_and(ConversationId::is_temporary);
+        let waiting = self.entries.iter_mut().filter(|entry| entry.saved == Saved::Missing).filter(may);
         let Some(entry) = waiting.max_by_key(|entry| entry.used) else { return false };
         let Some(state) = &entry.state else { return false };
         if !disk.fits(state.len()) {
