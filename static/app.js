@@ -2,9 +2,12 @@
 "use strict";
 
 const $ = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+const clone = template => $(template).content.firstElementChild.cloneNode(true);
 const alertWith = (...nodes) => $("#alert").replaceChildren(...nodes);
-const last = selector => [...document.querySelectorAll(selector)].at(-1);
+const last = selector => all(selector).at(-1);
+const now = () => performance.now();
 const on = (event, handle, capture) => document.addEventListener(event, handle, capture);
 
 // -- Scrolling: follow the text until the reader scrolls up --
@@ -36,14 +39,14 @@ let composer = null;
 
 function arrive(added = []) {
   if (!$("#composer")) return; // "back" after signing out shows another page
-  const bodies = [...document.querySelectorAll(".message:not([aria-busy]) .body:not(.painted)")].reverse(); // the end is seen first
-  deadline = performance.now() + 30;
+  const bodies = all(".message:not([aria-busy]) .body:not(.painted)").reverse(); // the end is seen first
+  deadline = now() + 30;
   for (const [place, body] of bodies.entries()) {
     body.classList.add("painted");
     if (place) inTime(() => paint(body));
     else paint(body);
   }
-  for (const time of document.querySelectorAll("time:not([title])")) localize(time);
+  for (const time of all("time:not([title])")) localize(time);
   const reply = added.find(node => node.matches?.("article.assistant:not([aria-busy])"));
   // Read aloud once, when it is whole.
   if (reply) $("#announcer").textContent = (parts($(".source", reply)?.textContent ?? reply.textContent)[1] ?? "").trim().slice(0, 2_000);
@@ -53,10 +56,8 @@ function arrive(added = []) {
 
 // The server does not know the reader's time zone, nor how times are written there.
 function localize(time) {
-  const date = new Date(time.dateTime);
-  const today = date.toDateString() === new Date().toDateString();
-  time.title = date.toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
-  time.textContent = date.toLocaleString([], { dateStyle: today ? undefined : "medium", timeStyle: "short" });
+  time.title = time.textContent;
+  time.textContent = new Date(time.dateTime).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
 function openChat() {
@@ -121,7 +122,7 @@ function shortcut({ key, code, altKey, ctrlKey, metaKey, target }) {
 
 // -- The list of commands: what is typed behind a / chooses among them --
 
-const offered = () => [...document.querySelectorAll("#commands > :not([hidden])")];
+const offered = () => all("#commands > :not([hidden])");
 
 function offer(typed) {
   const list = $("#commands");
@@ -186,7 +187,7 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
 
 function failed({ sourceElement, response }) {
   if (isStream(sourceElement)) retryStream(sourceElement, response?.status);
-  else if (!sourceElement.matches("#model, #messages, [hidden]")) alertWith($("#unreachable").content.cloneNode(true));
+  else if (!sourceElement.matches("#model, #messages, [hidden]")) alertWith(clone("#unreachable"));
 }
 
 on("htmx:response:error", ({ detail: { ctx } }) => {
@@ -232,7 +233,7 @@ on("htmx:sse:before:connection", event => {
 on("htmx:sse:after:connection", ({ target }) => progress(target, ""));
 on("htmx:sse:after:message", ({ target, detail: { message } }) => {
   if (message.event) {
-    const text = new DOMParser().parseFromString(message.data, "text/html").body.textContent; // it comes escaped
+    const text = make("template", { innerHTML: message.data }).content.textContent; // it comes escaped
     return progress(target, text);
   }
   progress(target, "");
@@ -241,23 +242,21 @@ on("htmx:sse:after:message", ({ target, detail: { message } }) => {
   waiting.add(target);
 });
 
-let pause = 0; // in milliseconds
+let pause = 0; // in milliseconds; less than none is none
 
 function paintWaiting() {
-  const begin = performance.now();
+  const begin = now();
   deadline = begin + 12;
   for (const body of waiting) if (body.isConnected) paint(body, true);
   waiting.clear();
-  pause = Math.max(0, 2 * (performance.now() - begin) - 16);
+  pause = 2 * (now() - begin) - 16;
   follow();
 }
 
 // -- Buttons --
 
-const menus = () => document.querySelectorAll(".menu[open]");
-
 on("click", ({ target }) => {
-  for (const menu of menus()) if (!menu.contains(target.closest?.("summary"))) menu.open = false;
+  for (const menu of all(".menu[open]")) if (!menu.contains(target.closest?.("summary"))) menu.open = false;
   const option = target.closest?.("#commands > *");
   if (option) return take(option);
   const button = target.closest?.("button");

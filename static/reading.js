@@ -4,33 +4,39 @@
 // -- Markdown --
 
 // A few kilobytes of nested quotes, wide tables or asterisks can busy a parser for minutes: beyond this, text stays plain.
-const LIMIT = { text: 200_000, block: 80_000, emphasis: 3_000, cells: 8_000, highlight: 30_000, live: 4_000, formulas: 800 };
+const MOST = 200_000, MOST_IN_BLOCK = 80_000, MOST_EMPHASIS = 3_000, MOST_CELLS = 8_000, MOST_FORMULAS = 800;
+// Code is coloured up to this many characters, and while it still grows.
+const MOST_COLOURED = 30_000, MOST_GROWING = 4_000;
 const NESTED = /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m;
 
-const isWild = text => text.length > LIMIT.text || NESTED.test(text) || text.split(/\n[ \t]*\n/).some(block =>
-  block.length > LIMIT.block || block.split(/[*_]/).length > LIMIT.emphasis);
+const isWild = text => text.length > MOST || NESTED.test(text) || text.split(/\n[ \t]*\n/).some(block =>
+  block.length > MOST_IN_BLOCK || block.split(/[*_]/).length > MOST_EMPHASIS);
 
 const escape = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 
 // $$…$$ and \[…\] stand by themselves, \(…\) and $…$ in a line. "$5 and $6", $HOME/$USER are none. Bounded, because each
 // dollar sign begins a search.
-const BODY = "((?:(?!\\n[ \\t]*\\n)[^]){1,2000}?)";
+const BODY = "([^]{1,2000}?)";
 const FORMULA = RegExp(
   String.raw`^(?:\$\$${BODY}\$\$|\\\[${BODY}\\\]|\\\(${BODY}\\\)|\$(?![\s$])((?:\\.|[^\\$\n]){1,2000}?)(?<!\s)\$(?!\w))`,
 );
-const placeOf = (text, display) => `<code class="language-math${display ? "-display" : ""}">${escape(text)}</code>`;
-const formula = level => ({
-  name: `${level}Formula`,
-  level,
-  start: level === "inline" ? src => src.search(/\$|\\[([]/) : undefined,
-  tokenizer(src) {
-    const [raw, ...bodies] = FORMULA.exec(src) ?? [];
-    const display = bodies[0] ?? bodies[1];
-    if (!raw || (level === "block" && (!display || /^[ \t]*\S/.test(src.slice(raw.length))))) return;
-    return { type: `${level}Formula`, raw, text: display ?? bodies[2] ?? bodies[3], display };
-  },
-  renderer: ({ text, display }) => level === "block" ? `<p>${placeOf(text, display)}</p>` : placeOf(text, display),
-});
+const holder = (text, display) => `<code class="language-math${display ? "-display" : ""}">${escape(text)}</code>`;
+function formula(level) {
+  const inline = level === "inline";
+  return {
+    name: `${level}Formula`,
+    level,
+    start: inline && (src => src.search(/\$|\\[([]/)),
+    tokenizer(src) {
+      const [raw, ...bodies] = FORMULA.exec(src) ?? [];
+      const display = bodies[0] || bodies[1];
+      if (!raw || (!inline && (!display || /^[ \t]*\S/.test(src.slice(raw.length))))) return;
+      this.lexer.formulas = (this.lexer.formulas ?? 0) + 1;
+      if (this.lexer.formulas <= MOST_FORMULAS) return { type: `${level}Formula`, raw, text: bodies.find(Boolean), display };
+    },
+    renderer: ({ text, display }) => inline ? holder(text, display) : `<p>${holder(text, display)}</p>`,
+  };
+}
 
 const markdown = new marked.Marked({
   gfm: true,
@@ -48,13 +54,13 @@ const markdown = new marked.Marked({
       const block = src.split("\n\n", 1)[0];
       const columns = block.split("\n", 1)[0].split("|").length - 1;
       this.lexer.cells = (this.lexer.cells ?? 0) + columns * block.split("\n").length;
-      return this.lexer.cells > LIMIT.cells ? undefined : false;
+      return this.lexer.cells > MOST_CELLS ? undefined : false;
     },
   },
   renderer: {
     // A picture would tell its server who reads this, and when.
     image: ({ href, text }) => `<a href="${escape(href)}">${escape(text || href)}</a>`,
-    code: ({ lang, text }) => lang === "math" && `<p>${placeOf(text, true)}</p>`,
+    code: ({ lang, text }) => lang === "math" && `<p>${holder(text, true)}</p>`,
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   },
 });
@@ -75,9 +81,9 @@ DOMPurify.addHook("afterSanitizeAttributes", element => {
 
 function toDom(tokens, live) {
   const dom = DOMPurify.sanitize(markdown.parser(tokens), CLEAN);
-  for (const code of dom.querySelectorAll("[class|=language-math]")) inTime(() => typeset(code));
-  for (const pre of dom.querySelectorAll("pre")) frameCode(pre, live);
-  for (const table of dom.querySelectorAll("table")) {
+  for (const code of all("[class|=language-math]", dom)) inTime(() => typeset(code));
+  for (const pre of all("pre", dom)) frameCode(pre, live);
+  for (const table of all("table", dom)) {
     const frame = make("div", { className: "table", tabIndex: 0, role: "group", ariaLabel: "Table" });
     table.replaceWith(frame);
     frame.append(table);
@@ -92,16 +98,16 @@ let due = 0;
 let deadline = 0;
 
 function inTime(work) {
-  if (!due && performance.now() < deadline) return work();
+  if (!due && now() < deadline) return work();
   later.push(work);
   due ||= requestAnimationFrame(catchUp);
 }
 
 function catchUp() {
   due = 0;
-  deadline = performance.now() + 10;
+  deadline = now() + 10;
   try {
-    while (later.length && performance.now() < deadline) later.shift()();
+    while (later.length && now() < deadline) later.shift()();
   } finally {
     if (later.length) due ||= requestAnimationFrame(catchUp);
   }
@@ -114,37 +120,38 @@ const HERE = document.currentScript.src;
 const beside = name => HERE.replace("reading.js", `vendor/${name}`);
 const fetched = {};
 
-function script(name) {
-  return fetched[name] ??= new Promise((done, failed) => {
-    document.head.append(make("script", { src: beside(name), onload: done, onerror: failed }));
-  }).catch(() => { delete fetched[name]; }); // the next one tries again
+// The library, or nothing yet: `again` is called once it is here.
+function library(global, file, again) {
+  if (!window[global]) {
+    fetched[file] ??= new Promise((onload, onerror) => document.head.append(make("script", { src: beside(file), onload, onerror })));
+    fetched[file].then(() => inTime(again), () => { delete fetched[file]; }); // the next one tries again
+  }
+  return window[global];
 }
 
 function frameCode(pre, live) {
   const code = pre.firstElementChild ?? pre;
-  const figure = $("#code-frame").content.firstElementChild.cloneNode(true);
+  const figure = clone("#code-frame");
   $("span", figure).textContent = code.className.replace("language-", "") || "text";
   pre.tabIndex = 0; // the keyboard scrolls it sideways
   pre.replaceWith(figure);
   figure.append(pre);
-  colour(code, live ? LIMIT.live : LIMIT.highlight);
+  colour(code, live ? MOST_GROWING : MOST_COLOURED);
 }
 
 function colour(code, most) {
   const language = code.className.replace("language-", "");
   const text = code.textContent;
-  if (!language || text.length > most) return;
-  if (!window.hljs) return script("highlight.min.js").then(() => window.hljs && inTime(() => colour(code, most)));
-  if (!hljs.getLanguage(language)) return;
+  if (!language || text.length > most || !library("hljs", "highlight.min.js", () => colour(code, most))?.getLanguage(language)) return;
   inTime(() => {
     if (code.textContent === text) code.innerHTML = hljs.highlight(text, { language, ignoreIllegals: true }).value; // it escapes what it colours
   });
 }
 
 function typeset(code) {
-  if (!window.katex) {
-    if (!fetched.style) document.head.append(fetched.style = make("link", { rel: "stylesheet", href: beside("katex/katex.min.css") }));
-    return script("katex/katex.min.js").then(() => window.katex && inTime(() => typeset(code)));
+  if (!library("katex", "katex/katex.min.js", () => typeset(code))) {
+    fetched.style ??= document.head.appendChild(make("link", { rel: "stylesheet", href: beside("katex/katex.min.css") }));
+    return;
   }
   const displayMode = code.className.endsWith("display");
   const shown = make("span", displayMode ? { className: "formula", tabIndex: 0 } : {});
@@ -166,22 +173,21 @@ const CLOSES = /<\/(?:think|thinking|reasoning)>[ \t]*\n/;
 function parts(text) {
   const [open, name] = OPENS.exec(text) ?? [];
   const close = open ? text.indexOf(`</${name}>`) : text.search(CLOSES);
-  if (open) return close < 0 ? [text.slice(open.length)] : [text.slice(open.length, close), text.slice(close + name.length + 3)];
-  if (close < 0 || text.slice(0, close).split("```").length % 2 === 0) return [undefined, text];
-  return [text.slice(0, close), text.slice(text.indexOf(">", close) + 1)];
+  if (close < 0) return open ? [text.slice(open.length)] : [null, text];
+  const [before, behind] = [text.slice(open?.length, close), text.slice(text.indexOf(">", close) + 1)];
+  return open || before.split("```").length % 2 ? [before, behind] : [null, text];
 }
 
 function thoughts(rendered) {
   const found = $(":scope > .reasoning > div", rendered);
   if (found) return found;
-  const frame = $("#reasoning-frame").content.firstElementChild.cloneNode(true);
+  const frame = clone("#reasoning-frame");
   const box = $("div", frame);
   // What looked like an answer until its end came is moved as it is.
   box.append(...rendered.childNodes);
   if (states.has(rendered)) states.set(box, states.get(rendered));
   states.delete(rendered);
   rendered.append(frame);
-  box.since = Date.now();
   return box;
 }
 
@@ -201,7 +207,7 @@ function paint(body, live) {
   if (live) Object.assign(latest, { id, rendered, text });
   else if (came) rendered.replaceWith(rendered = latest.rendered);
   try {
-    if (states.get(rendered)?.wild || (live || came ? text.length > LIMIT.text : isWild(text))) throw RangeError("too much Markdown");
+    if (states.get(rendered)?.wild || (live || came ? text.length > MOST : isWild(text))) throw Error();
     paintParts(rendered, text, live || came ? paintOpen : (box, part) => paintWhole(box, markdown.lexer(part)));
     if (!live) colourRest(rendered);
     source.hidden = true;
@@ -213,18 +219,13 @@ function paint(body, live) {
 }
 
 function paintParts(rendered, text, paintPart) {
-  const [reasoning, answer] = rendered.closest(".assistant") ? parts(text) : [undefined, text];
-  if (reasoning !== undefined) {
-    const box = thoughts(rendered);
-    if (!box.over) paintPart(box, reasoning);
-    if (answer?.trim() && !box.over) {
-      box.over = true;
-      box.parentElement.open = false;
-      const seconds = paintPart === paintOpen && Math.round((Date.now() - box.since) / 1_000);
-      if (seconds) $("summary", box.parentElement).append(` · ${seconds} s`);
-    }
+  const [reasoning, answer] = parts(text);
+  const box = reasoning != null && thoughts(rendered);
+  if (box && !box.over) {
+    paintPart(box, reasoning);
+    if (box.over = answer?.trim()) box.parentElement.open = false;
   }
-  if (answer !== undefined) paintPart(rendered, answer);
+  if (answer) paintPart(rendered, answer);
 }
 
 function paintWhole(box, tokens) {
@@ -241,14 +242,14 @@ function paintOpen(box, text) {
   states.set(box, state);
   const { open } = state;
   const rest = text.slice(state.start);
-  if (isWild(rest)) throw RangeError("too much Markdown");
+  if (isWild(rest)) throw Error();
   const tokens = markdown.lexer(rest);
   let same = 0;
   while (same < tokens.length && open[same]?.raw === tokens[same].raw) same++;
   if (same < tokens.length - 1 || !goesOn(open[same], tokens[same])) {
     for (const { nodes } of open.splice(same)) for (const node of nodes) node.remove();
     for (const token of tokens.slice(same)) {
-      const nodes = [...toDom([token], true).childNodes];
+      const nodes = [...toDom([token], true).children];
       box.append(...nodes);
       open.push({ token, raw: token.raw, nodes });
     }
@@ -257,24 +258,24 @@ function paintOpen(box, text) {
   for (let blocks = 0; at > 0 && blocks < 2;) if (tokens[--at].type !== "space") blocks++;
   for (const { raw, nodes } of open.splice(0, at)) {
     state.start += raw.length;
-    for (const node of nodes) if (node.querySelectorAll) colourRest(node);
+    nodes.forEach(colourRest);
   }
 }
 
 // Code that grows gets its new text only: somebody may have scrolled in it.
 function goesOn(block, token) {
-  const figure = block?.token.type === "code" && block.nodes.find(node => node.matches?.(".code"));
+  const figure = block?.token.type === "code" && block.nodes.find(node => node.matches(".code"));
   if (!figure || token?.type !== "code" || block.token.lang !== token.lang) return false;
   const code = $("code", figure);
   code.textContent = `${token.text}\n`;
   block.raw = token.raw;
-  colour(code, LIMIT.live);
+  colour(code, MOST_GROWING);
   return true;
 }
 
 // Long code is coloured once it is whole.
 function colourRest(root) {
-  for (const code of root.querySelectorAll(".code code")) if (!code.firstElementChild) colour(code, LIMIT.highlight);
+  for (const code of all(".code code", root)) if (!code.firstElementChild) colour(code, MOST_COLOURED);
 }
 
 // A stream that begins anew brings everything again.

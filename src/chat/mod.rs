@@ -17,6 +17,7 @@ mod live;
 mod plugin_settings;
 mod prompt;
 mod queued;
+mod reasoning;
 mod render;
 mod request;
 mod services;

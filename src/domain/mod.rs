@@ -38,6 +38,12 @@ pub fn in_words(time: UnixMillis) -> String {
     time.strftime("%-d %b %Y, %H:%M UTC").to_string()
 }
 
+/// A moment as machines read it: `2026-01-31T12:00:00Z`.
+pub fn in_iso(time: UnixMillis) -> String {
+    let time = jiff::Timestamp::from_millisecond(time).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// A sentence that tells a person why their input was refused and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -13,6 +13,8 @@ mod looks;
 mod plain;
 mod plugin_settings;
 mod plugins;
+mod reading;
+mod smooth;
 mod text;
 mod title;
 mod trace;
