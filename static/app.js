@@ -57,7 +57,7 @@ function arrive(added = []) {
 // The server does not know the reader's time zone, nor how times are written there.
 function localize(time) {
   time.title = time.textContent;
-  time.textContent = new Date(time.dateTime).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  time.textContent = new Date(time.dateTime).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
 }
 
 function openChat() {

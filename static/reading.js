@@ -9,7 +9,7 @@ const MOST = 200_000, MOST_IN_BLOCK = 80_000, MOST_EMPHASIS = 3_000, MOST_CELLS 
 const MOST_COLOURED = 30_000, MOST_GROWING = 4_000;
 const NESTED = /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m;
 
-const isWild = text => text.length > MOST || NESTED.test(text) || text.split(/\n[ \t]*\n/).some(block =>
+const isWild = text => text.length > MOST || NESTED.test(text) || text.split(/\n[ \t]*(?:\n|[-*+|][ \t]|\d+[.)])/).some(block =>
   block.length > MOST_IN_BLOCK || block.split(/[*_]/).length > MOST_EMPHASIS);
 
 const escape = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
