@@ -8,6 +8,7 @@ const clone = template => $(template).content.firstElementChild.cloneNode(true);
 const alertWith = (...nodes) => $("#alert").replaceChildren(...nodes);
 const last = selector => all(selector).at(-1);
 const now = () => performance.now();
+const nextFrame = requestAnimationFrame;
 const on = (event, handle, capture) => document.addEventListener(event, handle, capture);
 
 // -- Scrolling: follow the text until the reader scrolls up --
@@ -238,7 +239,7 @@ on("htmx:sse:after:message", ({ target, detail: { message } }) => {
   }
   progress(target, "");
   // A block that is slow to paint leaves time for everything else.
-  if (!waiting.size) setTimeout(requestAnimationFrame, pause, paintWaiting);
+  if (!waiting.size) setTimeout(nextFrame, pause, paintWaiting);
   waiting.add(target);
 });
 

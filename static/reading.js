@@ -100,7 +100,7 @@ let deadline = 0;
 function inTime(work) {
   if (!due && now() < deadline) return work();
   later.push(work);
-  due ||= requestAnimationFrame(catchUp);
+  due ||= nextFrame(catchUp);
 }
 
 function catchUp() {
@@ -109,7 +109,7 @@ function catchUp() {
   try {
     while (later.length && now() < deadline) later.shift()();
   } finally {
-    if (later.length) due ||= requestAnimationFrame(catchUp);
+    if (later.length) due ||= nextFrame(catchUp);
   }
   follow();
 }

@@ -17,7 +17,9 @@ pub(super) fn answer(text: &str) -> &str {
         }
     }
     match TAGS.iter().filter_map(|tag| end_of(text, tag)).min() {
-        Some((at, behind)) if text[..at].matches("```").count() % 2 == 0 => text[behind..].trim_start(),
+        Some((at, behind)) if text[..at].matches("```").count().is_multiple_of(2) => {
+            text[behind..].trim_start()
+        }
         _ => text,
     }
 }
