@@ -8,8 +8,8 @@ const TAGS: [&str; 3] = ["think", "thinking", "reasoning"];
 
 /// A reply without the reasoning that it begins with; empty where that never ended.
 ///
-/// Some chat templates open the reasoning themselves. The reply then has an end of it only, which counts where a line ends
-/// behind it and no code block is open.
+/// A reply may have its end only, from a template that opened it where nobody noticed: it counts where a line ends behind it and no
+/// code block is open.
 pub(super) fn answer(text: &str) -> &str {
     for tag in TAGS {
         if let Some(rest) = text.trim_start().strip_prefix(&format!("<{tag}>")) {
@@ -22,6 +22,13 @@ pub(super) fn answer(text: &str) -> &str {
         }
         _ => text,
     }
+}
+
+/// What a reply begins with where its prompt ends in an open tag, which some chat templates write: the reply then says itself
+/// what it is, to whoever reads it as it comes.
+pub(super) fn opened_by(template: &str) -> Option<String> {
+    let mut tags = TAGS.iter().map(|tag| format!("<{tag}>"));
+    tags.find(|tag| template.trim_end().ends_with(tag)).map(|tag| tag + "\n")
 }
 
 /// Where the first closing tag at the end of a line begins and ends.
@@ -54,6 +61,13 @@ mod tests {
     fn reasoning_that_the_template_opened_ends_where_its_tag_stands_at_the_end_of_a_line() {
         assert_eq!(answer("Hm.\n</think> \n\nYes."), "Yes.");
         assert_eq!(answer("Hm.</thinking>\nYes. </think>\n"), "Yes. </think>\n");
+    }
+
+    #[test]
+    fn a_template_opens_reasoning_with_its_last_words_only() {
+        assert_eq!(opened_by("<|im_start|>assistant\n<think>\n"), Some("<think>\n".into()));
+        assert_eq!(opened_by("<reasoning>"), Some("<reasoning>\n".into()));
+        assert_eq!(opened_by("<|im_start|>assistant\n<think>\n\n</think>\n\n"), None);
     }
 
     #[test]

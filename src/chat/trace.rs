@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::prompt::Request;
-use super::{Chat, ChatError};
+use super::{Chat, ChatError, reasoning};
 use crate::domain::{
     ConversationId, Message, MessageId, ParamTrace, PartOrigin, PromptPart, Reread, Role, SamplingParams,
     SetBy, Spent, Trace, User,
@@ -44,6 +44,8 @@ pub(super) struct Story {
     /// Grammar, schema and beginning of the reply.
     forms: Vec<(&'static str, String)>,
     sent: Option<Sent>,
+    /// What the prompt has opened for the reply.
+    opening: String,
 }
 
 struct Sent {
@@ -122,6 +124,14 @@ impl Story {
         self.trace.left_out = left_out;
         self.trace.prompt = self.parts(recorder, segments);
         self.sent = Some(Sent { model: Arc::clone(model), segments: segments.to_vec() });
+        // Only what stands in the template counts: anybody else's text is just that.
+        let end = segments.last().filter(|end| end.origin == Origin::Template);
+        self.opening = end.and_then(|end| reasoning::opened_by(&end.text)).unwrap_or_default();
+    }
+
+    /// What a reply to the prompt begins with.
+    pub(super) fn opening(&self) -> &str {
+        &self.opening
     }
 
     /// What it took.

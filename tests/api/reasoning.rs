@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{ECHO, TestApp, unescape};
+use crate::support::{ECHO, Home, TestApp, unescape};
 
 #[tokio::test]
 async fn reasoning_is_stored_and_exported_and_left_out_of_the_next_prompt() {
@@ -21,4 +21,23 @@ async fn reasoning_is_stored_and_exported_and_left_out_of_the_next_prompt() {
     assert!(trace.contains("The answer.") && !trace.contains("hidden plan"), "{trace}");
     let export = ada.page(&format!("/c/{conversation}/export.json")).await;
     assert!(export.contains("The hidden plan."), "{export}");
+}
+
+#[tokio::test]
+async fn reasoning_that_the_prompt_has_opened_begins_with_its_tag() {
+    let home = Home::new(ECHO);
+    home.write(
+        "plugins/open.rhai",
+        "fn on_rendered(ctx, segments) { segments[segments.len() - 1].text += \"<think>\\n\"; segments }",
+    );
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let script = json!({ "pieces": ["Hm, and ", "so on.\n", "</think>\n\n", "Yes."] });
+
+    let reply = ada.send(&conversation, &script.to_string()).await;
+    let read = ada.read(&reply).await;
+
+    assert_eq!(read, "<think>\nHm, and so on.\n</think>\n\nYes.");
+    assert!(unescape(&ada.bubble(&reply).await).contains(&read));
 }
