@@ -16,10 +16,9 @@ const on = (event, handle, capture) => document.addEventListener(event, handle, 
 let following = true;
 let lastTop = 0;
 
-function follow(force = false) {
+function follow() {
   const scroller = $("#scroller");
   if (!scroller) return;
-  following ||= force;
   if (following) scroller.scrollTop = scroller.scrollHeight;
   $("#latest").hidden = following;
 }
@@ -32,7 +31,8 @@ on("scroll", ({ target }) => {
   lastTop = target.scrollTop;
   $("#latest").hidden = following;
 }, true);
-addEventListener("resize", () => follow());
+// Whatever makes the text longer, or the window smaller.
+const sizes = new ResizeObserver(follow);
 
 // -- What has just arrived, with the page or by a swap --
 
@@ -50,9 +50,9 @@ function arrive(added = []) {
   for (const time of all("time:not([title])")) localize(time);
   const reply = added.find(node => node.matches?.("article.assistant:not([aria-busy])"));
   // Read aloud once, when it is whole.
-  if (reply) $("#announcer").textContent = (parts($(".source", reply)?.textContent ?? reply.textContent)[1] ?? "").trim().slice(0, 2_000);
+  if (reply) $("#announcer").textContent = (parts($(".source", reply)?.textContent ?? reply.textContent)[1] ?? "").slice(0, 2_000);
   if (composer !== $("#composer")) openChat();
-  follow();
+  for (const element of all("#scroller, #messages")) sizes.observe(element);
 }
 
 // The server does not know the reader's time zone, nor how times are written there.
@@ -66,7 +66,8 @@ function openChat() {
   const box = $("#message");
   box.value ||= sessionStorage.getItem(composer.action) ?? "";
   sidebar(false);
-  follow(true);
+  following = true;
+  follow();
   if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
 }
 
@@ -251,7 +252,6 @@ function paintWaiting() {
   for (const body of waiting) if (body.isConnected) paint(body, true);
   waiting.clear();
   pause = 2 * (now() - begin) - 16;
-  follow();
 }
 
 // -- Buttons --
@@ -269,7 +269,10 @@ on("click", ({ target }) => {
   else if (button.dataset.dialog) $(button.dataset.dialog).showModal();
   else if (title != null) rename(button.closest("li"), true);
   else if (dismiss != null) alertWith();
-  else if (button.id === "latest") follow(true);
+  else if (button.id === "latest") {
+    following = true;
+    follow();
+  }
 });
 
 async function copyText(button, text) {

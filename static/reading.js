@@ -39,7 +39,6 @@ function formula(level) {
 }
 
 const markdown = new marked.Marked({
-  gfm: true,
   breaks: true,
   extensions: [formula("block"), formula("inline")],
   tokenizer: {
@@ -111,7 +110,6 @@ function catchUp() {
   } finally {
     if (later.length) due ||= nextFrame(catchUp);
   }
-  follow();
 }
 
 // -- Code and formulas, whose libraries come with the first of them --
@@ -129,10 +127,11 @@ function library(global, file, again) {
   return window[global];
 }
 
+// The class of code is `language-` and a name, or nothing.
 function frameCode(pre, live) {
   const code = pre.firstElementChild ?? pre;
   const figure = clone("#code-frame");
-  $("span", figure).textContent = code.className.replace("language-", "") || "text";
+  $("span", figure).textContent = code.className.slice(9) || "text";
   pre.tabIndex = 0; // the keyboard scrolls it sideways
   pre.replaceWith(figure);
   figure.append(pre);
@@ -140,7 +139,7 @@ function frameCode(pre, live) {
 }
 
 function colour(code, most) {
-  const language = code.className.replace("language-", "");
+  const language = code.className.slice(9);
   const text = code.textContent;
   if (!language || text.length > most || !library("hljs", "highlight.min.js", () => colour(code, most))?.getLanguage(language)) return;
   inTime(() => {
@@ -194,7 +193,7 @@ function thoughts(rendered) {
 // -- Painting --
 
 const states = new WeakMap(); // of what is painted while it arrives
-const latest = {}; // the reply that was painted so
+let latest = {}; // the reply that was painted so
 
 function paint(body, live) {
   const source = $(".source", body);
@@ -203,8 +202,8 @@ function paint(body, live) {
   source.normalize(); // many pieces become one text node
   const text = source.textContent;
   // What was painted as it came stays, unless a definition at its end changes links before it.
-  const came = latest.id === id && latest.text && text.startsWith(latest.text) && !/^ {0,3}\[.+\]:/m.test(text);
-  if (live) Object.assign(latest, { id, rendered, text });
+  const came = latest.id === id && latest.text && text.startsWith(latest.text) && !/^ *\[.+\]:/m.test(text);
+  if (live) latest = { id, rendered, text };
   else if (came) rendered.replaceWith(rendered = latest.rendered);
   try {
     if (states.get(rendered)?.wild || (live || came ? text.length > MOST : isWild(text))) throw Error();
