@@ -124,8 +124,9 @@ impl Story {
         self.trace.left_out = left_out;
         self.trace.prompt = self.parts(recorder, segments);
         self.sent = Some(Sent { model: Arc::clone(model), segments: segments.to_vec() });
-        // Only what stands in the template counts: anybody else's text is just that.
-        let end = segments.last().filter(|end| end.origin == Origin::Template);
+        // What was said to the model opens nothing, whoever said it.
+        let opens = |end: &&Segment| matches!(end.origin, Origin::Template | Origin::Plugin);
+        let end = segments.last().filter(opens);
         self.opening = end.and_then(|end| reasoning::opened_by(&end.text)).unwrap_or_default();
     }
 

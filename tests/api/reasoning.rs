@@ -26,18 +26,21 @@ async fn reasoning_is_stored_and_exported_and_left_out_of_the_next_prompt() {
 #[tokio::test]
 async fn reasoning_that_the_prompt_has_opened_begins_with_its_tag() {
     let home = Home::new(ECHO);
+    // The scripted model says back what stands last, so that this is its prompt's end and its reply.
     home.write(
         "plugins/open.rhai",
-        "fn on_rendered(ctx, segments) { segments[segments.len() - 1].text += \"<think>\\n\"; segments }",
+        r#"fn on_rendered(ctx, segments) {
+            segments.push(#{ origin: "plugin", text: "Hm, and so on.\n</think>\n\nYes. <think>" });
+            segments
+        }"#,
     );
     let app = TestApp::start_in(home).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
-    let script = json!({ "pieces": ["Hm, and ", "so on.\n", "</think>\n\n", "Yes."] });
 
-    let reply = ada.send(&conversation, &script.to_string()).await;
+    let reply = ada.send(&conversation, "Think.").await;
     let read = ada.read(&reply).await;
 
-    assert_eq!(read, "<think>\nHm, and so on.\n</think>\n\nYes.");
+    assert_eq!(read, "<think>\nHm, and so on.\n</think>\n\nYes. <think>");
     assert!(unescape(&ada.bubble(&reply).await).contains(&read));
 }
