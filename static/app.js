@@ -2,128 +2,23 @@
 "use strict";
 
 const $ = (selector, root = document) => root.querySelector(selector);
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+const clone = template => $(template).content.firstElementChild.cloneNode(true);
 const alertWith = (...nodes) => $("#alert").replaceChildren(...nodes);
-const last = selector => [...document.querySelectorAll(selector)].at(-1);
+const last = selector => all(selector).at(-1);
+const now = () => performance.now();
+const nextFrame = requestAnimationFrame;
 const on = (event, handle, capture) => document.addEventListener(event, handle, capture);
-
-// -- Markdown: text in `.source` becomes HTML in `.rendered`, which htmx never looks into --
-
-// A few kilobytes of nested quotes, wide tables or asterisks can busy a parser for minutes: beyond this, text stays plain.
-const LIMIT = { text: 80_000, emphasis: 3_000, cells: 8_000, highlight: 30_000 };
-const NESTED = /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m;
-
-const isWild = text =>
-  text.length > LIMIT.text || NESTED.test(text) || text.split(/[*_]/).length > LIMIT.emphasis;
-
-const escape = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
-
-const markdown = new marked.Marked({
-  gfm: true,
-  breaks: true,
-  tokenizer: {
-    // HTML that somebody wrote is shown, not obeyed.
-    html() {},
-    tag(src) {
-      const raw = this.rules.inline.tag.exec(src)?.[0];
-      return raw && { type: "text", raw, text: raw, escaped: false };
-    },
-    // Rows are padded to the header's width: the product counts. `false` means: as usual.
-    table(src) {
-      const block = src.split("\n\n", 1)[0];
-      const columns = block.split("\n", 1)[0].split("|").length - 1;
-      this.lexer.cells = (this.lexer.cells ?? 0) + columns * block.split("\n").length;
-      return this.lexer.cells > LIMIT.cells ? undefined : false;
-    },
-  },
-  renderer: {
-    // A picture would tell its server who reads this, and when.
-    image: ({ href, text }) => `<a href="${escape(href)}">${escape(text || href)}</a>`,
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-  },
-});
-
-const CLEAN = {
-  ALLOWED_TAGS: "p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code strong em del a table thead tbody tr th td".split(" "),
-  ALLOWED_ATTR: ["href", "title", "class", "start", "align"],
-  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
-  ADD_URI_SAFE_ATTR: ["start", "align"],
-  ALLOW_DATA_ATTR: false,
-  ALLOW_ARIA_ATTR: false,
-  RETURN_DOM_FRAGMENT: true,
-};
-DOMPurify.addHook("afterSanitizeAttributes", element => {
-  if (!/^language-[\w+#.-]+$/.test(element.className)) element.removeAttribute?.("class");
-  if (element.tagName === "A") Object.assign(element, { target: "_blank", rel: "noopener noreferrer" });
-});
-
-function toDom(tokens) {
-  const dom = DOMPurify.sanitize(markdown.parser(tokens), CLEAN);
-  for (const pre of dom.querySelectorAll("pre")) frameCode(pre);
-  for (const table of dom.querySelectorAll("table")) {
-    const frame = make("div", { className: "table", tabIndex: 0 });
-    table.replaceWith(frame);
-    frame.append(table);
-  }
-  return dom;
-}
-
-function frameCode(pre) {
-  const code = pre.firstElementChild ?? pre;
-  const language = code.className.replace("language-", "");
-  const text = code.textContent;
-  if (text.length <= LIMIT.highlight && hljs.getLanguage(language)) {
-    code.innerHTML = hljs.highlight(text, { language, ignoreIllegals: true }).value; // it escapes what it colours
-  }
-  const figure = $("#code-frame").content.firstElementChild.cloneNode(true);
-  $("span", figure).textContent = language || "text";
-  pre.tabIndex = 0; // the keyboard scrolls it sideways
-  pre.replaceWith(figure);
-  figure.append(pre);
-}
-
-// Characters of a stream whose blocks cannot change any more. Two blocks stay open: a list may go on after a blank
-// line, and "2" may become "2. second".
-const settled = new WeakMap();
-
-function paint(body, live) {
-  const source = $(".source", body);
-  const rendered = $(".rendered", body);
-  source.normalize(); // many pieces become one text node
-  const text = source.textContent;
-  try {
-    if (isWild(text)) throw RangeError("too much Markdown");
-    if (live) paintOpen(rendered, text);
-    else rendered.replaceChildren(toDom(markdown.lexer(text)));
-    source.hidden = true;
-  } catch {
-    rendered.replaceChildren(); // plain text is better than none
-    source.hidden = false;
-  }
-}
-
-function paintOpen(rendered, text) {
-  const start = settled.get(rendered) ?? 0;
-  const tokens = markdown.lexer(text.slice(start));
-  let open = tokens.length;
-  for (let blocks = 0; open > 0 && blocks < 2;) if (tokens[--open].type !== "space") blocks++;
-  let tail = $(":scope > .open", rendered);
-  if (!tail) rendered.replaceChildren(tail = make("div", { className: "open" }));
-  const closed = tokens.splice(0, open);
-  if (closed.length) tail.before(toDom(closed));
-  tail.replaceChildren(toDom(tokens));
-  settled.set(rendered, closed.reduce((sum, token) => sum + token.raw.length, start));
-}
 
 // -- Scrolling: follow the text until the reader scrolls up --
 
 let following = true;
 let lastTop = 0;
 
-function follow(force = false) {
+function follow() {
   const scroller = $("#scroller");
   if (!scroller) return;
-  following ||= force;
   if (following) scroller.scrollTop = scroller.scrollHeight;
   $("#latest").hidden = following;
 }
@@ -136,26 +31,34 @@ on("scroll", ({ target }) => {
   lastTop = target.scrollTop;
   $("#latest").hidden = following;
 }, true);
-addEventListener("resize", () => follow());
+// Whatever makes the text longer, or the window smaller.
+const sizes = new ResizeObserver(follow);
 
 // -- What has just arrived, with the page or by a swap --
 
 let composer = null;
-let fromEnd = 0; // where the reader was when earlier messages were asked for
 
 function arrive(added = []) {
   if (!$("#composer")) return; // "back" after signing out shows another page
-  for (const body of document.querySelectorAll(".message:not([aria-busy]) .body:not(.painted)")) {
+  const bodies = all(".message:not([aria-busy]) .body:not(.painted)").reverse(); // the end is seen first
+  deadline = now() + 30;
+  for (const [place, body] of bodies.entries()) {
     body.classList.add("painted");
-    paint(body, false);
+    if (place) inTime(() => paint(body));
+    else paint(body);
   }
+  for (const time of all("time:not([title])")) localize(time);
   const reply = added.find(node => node.matches?.("article.assistant:not([aria-busy])"));
   // Read aloud once, when it is whole.
-  if (reply) $("#announcer").textContent = ($(".source", reply) ?? reply).textContent.trim().slice(0, 2_000);
+  if (reply) $("#announcer").textContent = (parts($(".source", reply)?.textContent ?? reply.textContent)[1] ?? "").slice(0, 2_000);
   if (composer !== $("#composer")) openChat();
-  if (fromEnd) $("#scroller").scrollTop = $("#scroller").scrollHeight - fromEnd; // what was read stays where it is
-  fromEnd = 0;
-  follow();
+  for (const element of all("#scroller, #messages")) sizes.observe(element);
+}
+
+// The server does not know the reader's time zone, nor how times are written there.
+function localize(time) {
+  time.title = time.textContent;
+  time.textContent = new Date(time.dateTime).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
 }
 
 function openChat() {
@@ -163,13 +66,12 @@ function openChat() {
   const box = $("#message");
   box.value ||= sessionStorage.getItem(composer.action) ?? "";
   sidebar(false);
-  follow(true);
   const sought = $("[data-sought]");
-  if (sought) {
-    following = false;
-    sought.scrollIntoView({ block: "center" });
-    sought.focus({ preventScroll: true });
-  } else if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
+  following = !sought;
+  follow();
+  sought?.scrollIntoView({ block: "center" });
+  if (sought) sought.focus({ preventScroll: true });
+  else if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
 }
 
 on("DOMContentLoaded", () => arrive());
@@ -200,7 +102,7 @@ on("keydown", event => {
     event.preventDefault();
     if (event.target.value.trim()) event.target.form.requestSubmit();
   } else if (event.key === "Escape") {
-    const cancel = $(".cancel", event.target.closest?.(".editing") ?? make("p"));
+    const cancel = event.target.closest?.(".editing")?.querySelector(".cancel");
     const menu = event.target.closest?.(".menu[open]");
     if (menu) {
       menu.open = false;
@@ -228,7 +130,7 @@ on("focusin", ({ target }) => target.matches(".rename .field") && target.select(
 
 // -- The list of commands: what is typed behind a / chooses among them --
 
-const offered = () => [...document.querySelectorAll("#commands > :not([hidden])")];
+const offered = () => all("#commands > :not([hidden])");
 
 function offer(typed) {
   const list = $("#commands");
@@ -275,14 +177,13 @@ on("htmx:config:request", ({ detail: { ctx } }) => {
 on("htmx:before:request", event => {
   const source = event.detail.ctx.sourceElement;
   if (source.matches("button, a")) used = source;
-  if (source.id === "earlier") fromEnd = $("#scroller").scrollHeight - $("#scroller").scrollTop;
+  if (source.id === "earlier") $("#scroller").scrollTop ||= 1; // at 0, browsers do not keep in place what is read
   if (source === composer) $("#message").readOnly = true;
   if (!isStream(source)) return;
   // A first connection replays from the start: a second one would double the text.
   if (connected.has(source)) return event.preventDefault();
   connected.add(source);
-  settled.delete($(".rendered", source));
-  $(".source", source).textContent = "";
+  restart(source);
 });
 on("htmx:after:request", ({ detail: { ctx } }) => {
   if (ctx.sourceElement !== composer || !ctx.response.raw.ok || ctx.hx.redirect) return;
@@ -300,7 +201,7 @@ on("htmx:finally:request", ({ detail: { ctx } }) => {
 
 function failed({ sourceElement, response }) {
   if (isStream(sourceElement)) retryStream(sourceElement, response?.status);
-  else if (!sourceElement.matches("#model, #messages, [hidden]")) alertWith($("#unreachable").content.cloneNode(true));
+  else if (!sourceElement.matches("#model, #messages, [hidden]")) alertWith(clone("#unreachable"));
 }
 
 on("htmx:response:error", ({ detail: { ctx } }) => {
@@ -346,36 +247,43 @@ on("htmx:sse:before:connection", event => {
 on("htmx:sse:after:connection", ({ target }) => progress(target, ""));
 on("htmx:sse:after:message", ({ target, detail: { message } }) => {
   if (message.event) {
-    const text = new DOMParser().parseFromString(message.data, "text/html").body.textContent; // it comes escaped
+    const text = make("template", { innerHTML: message.data }).content.textContent; // it comes escaped
     return progress(target, text);
   }
   progress(target, "");
-  if (!waiting.size) requestAnimationFrame(paintWaiting);
+  // A block that is slow to paint leaves time for everything else.
+  if (!waiting.size) setTimeout(nextFrame, pause, paintWaiting);
   waiting.add(target);
 });
 
+let pause = 0; // in milliseconds; less than none is none
+
 function paintWaiting() {
+  const begin = now();
+  deadline = begin + 12;
   for (const body of waiting) if (body.isConnected) paint(body, true);
   waiting.clear();
-  follow();
+  pause = 2 * (now() - begin) - 16;
 }
 
 // -- Buttons --
 
-const menus = () => document.querySelectorAll(".menu[open]");
-
 on("click", ({ target }) => {
-  for (const menu of menus()) if (!menu.contains(target.closest?.("summary"))) menu.open = false;
+  for (const menu of all(".menu[open]")) if (!menu.contains(target.closest?.("summary"))) menu.open = false;
   const option = target.closest?.("#commands > *");
   if (option) return take(option);
   const button = target.closest?.("button");
   if (!button) return;
-  const { copy, sidebar: side, dismiss } = button.dataset;
+  const { copy, wrap, sidebar: side, dismiss } = button.dataset;
   if (copy) copyText(button, $(copy, button.closest("figure, article")).textContent);
+  else if (wrap != null) button.ariaPressed = button.closest("figure").classList.toggle("wrap");
   else if (side) sidebar(side === "open");
   else if (button.dataset.dialog) $(button.dataset.dialog).showModal();
   else if (dismiss != null) alertWith();
-  else if (button.id === "latest") follow(true);
+  else if (button.id === "latest") {
+    following = true;
+    follow();
+  }
 });
 
 async function copyText(button, text) {

@@ -18,6 +18,7 @@ mod parameters;
 mod plugin_settings;
 mod prompt;
 mod queued;
+mod reasoning;
 mod render;
 mod request;
 mod services;

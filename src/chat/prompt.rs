@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::host_mark;
+use super::{host_mark, reasoning};
 use crate::config::{LimitsConfig, Lowered};
 use crate::domain::{Mark, Message, PromptMessage, Role, SamplingParams};
 use crate::engine::Grammar;
@@ -74,13 +74,20 @@ pub(super) fn system(prompt: &str) -> Option<PromptMessage> {
     (!content.is_empty()).then_some(PromptMessage { role: Role::System, content, token_ids: None })
 }
 
-/// The system prompt and what was said before `reply`; last what it says already, where it is written on.
+/// The system prompt and what was said before `reply`, replies without their reasoning; last what it says already, where it is
+/// written on.
 ///
 /// Roles alternate, because many chat templates insist on it: a reply without text is left out, and neighbours of
 /// one role become one message.
 pub(super) fn messages(system_prompt: &str, branch: Vec<Message>, reply: &Message) -> Vec<PromptMessage> {
     let mut messages: Vec<PromptMessage> = system(system_prompt).into_iter().collect();
-    for said in branch.into_iter().take_while(|message| message.id != reply.id) {
+    for mut said in branch.into_iter().take_while(|message| message.id != reply.id) {
+        if said.role == Role::Assistant {
+            let answer = reasoning::answer(&said.content);
+            if answer.len() < said.content.len() {
+                (said.content, said.token_ids) = (answer.to_owned(), None);
+            }
+        }
         if said.content.is_empty() {
             continue;
         }
@@ -163,6 +170,23 @@ mod tests {
         let texts: Vec<_> = messages.iter().map(|m| (m.role, m.content.as_str())).collect();
         assert_eq!(texts, [(Role::System, "Be kind."), (Role::User, "one\n\ntwo")]);
         assert_eq!(messages[1].token_ids, None);
+    }
+
+    #[test]
+    fn reasoning_is_left_out_of_replies_but_for_the_one_that_is_written_on() {
+        let reply = said(Role::Assistant, "<think>So");
+        let branch = vec![
+            said(Role::User, "<think>one</think>"),
+            said(Role::Assistant, "<think>Hm.</think>\n\nOne."),
+            said(Role::User, "two"),
+            reply.clone(),
+        ];
+
+        let messages = messages("", branch, &reply);
+
+        let texts: Vec<_> = messages.iter().map(|m| m.content.as_str()).collect();
+        assert_eq!(texts, ["<think>one</think>", "One.", "two", "<think>So"]);
+        assert_eq!([&messages[0].token_ids, &messages[1].token_ids], [&Some(vec![1]), &None]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Chat, ChatError};
-use crate::domain::{Conversation, ConversationId, MessageStatus, PromptMessage, Title, User, UserId};
+use super::{Chat, ChatError, reasoning};
+use crate::domain::{Conversation, ConversationId, MessageStatus, PromptMessage, Role, Title, User, UserId};
 use crate::plugins::{Context, PluginSet};
 
 /// Most conversations that are being named at the same time; further ones keep their first words.
@@ -122,7 +122,10 @@ async fn try_to_name(
     }
     let exchange = branch.into_iter().map(|message| PromptMessage {
         role: message.role,
-        content: message.content,
+        content: match message.role {
+            Role::Assistant => reasoning::answer(&message.content).to_owned(),
+            _ => message.content,
+        },
         token_ids: None,
     });
     let context = Context { kind: "title", ..context.clone() };

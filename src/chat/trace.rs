@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::parameters::InEffect;
 use super::prompt::Request;
-use super::{Chat, ChatError};
+use super::{Chat, ChatError, reasoning};
 use crate::domain::{
     ConversationId, Message, MessageId, ParamTrace, PartOrigin, PromptPart, Reread, Role, SamplingParams,
     SetBy, Spent, Trace, User,
@@ -45,6 +45,8 @@ pub(super) struct Story {
     /// Grammar, schema and beginning of the reply.
     forms: Vec<(&'static str, String)>,
     sent: Option<Sent>,
+    /// What the prompt has opened for the reply.
+    opening: String,
 }
 
 struct Sent {
@@ -130,6 +132,15 @@ impl Story {
         self.trace.left_out = left_out;
         self.trace.prompt = self.parts(recorder, segments);
         self.sent = Some(Sent { model: Arc::clone(model), segments: segments.to_vec() });
+        // What was said to the model opens nothing, whoever said it.
+        let opens = |end: &&Segment| matches!(end.origin, Origin::Template | Origin::Plugin);
+        let end = segments.last().filter(opens);
+        self.opening = end.and_then(|end| reasoning::opened_by(&end.text)).unwrap_or_default();
+    }
+
+    /// What a reply to the prompt begins with.
+    pub(super) fn opening(&self) -> &str {
+        &self.opening
     }
 
     /// What it took.

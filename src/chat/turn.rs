@@ -80,7 +80,8 @@ impl ReplyTask {
                 Ok(generation) => generation,
                 Err(outcome) => return Ok(outcome),
             };
-            let collected = self.collect(generation, &request.opening, marks, story, writer, &held).await;
+            let opening = format!("{}{}", story.opening(), request.opening);
+            let collected = self.collect(generation, &opening, marks, story, writer, &held).await;
             let mut outcome = collected.map_err(ChatError::Denied)?;
             outcome.usage = outcome.usage.map(|usage| attempts.spent(usage));
             let retry = match self.release(outcome, marks).await.map_err(ChatError::Denied)? {

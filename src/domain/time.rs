@@ -16,6 +16,11 @@ pub fn in_words(time: UnixMillis) -> String {
     timestamp(time).strftime("%-d %b %Y, %H:%M UTC").to_string()
 }
 
+/// A moment as machines read it: `2026-01-31T12:00:00Z`.
+pub fn in_iso(time: UnixMillis) -> String {
+    timestamp(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// The day of a moment, in the time zone of this machine.
 pub fn day(time: UnixMillis) -> String {
     timestamp(time).to_zoned(TimeZone::system()).strftime("%-d %b %Y").to_string()

@@ -9,6 +9,7 @@ use rocket_dyn_templates::{Template, context};
 
 use super::conversations::address;
 use super::error::WebError;
+use super::figures::ContextView;
 use super::guards::{Htmx, LastEventId, SignedIn};
 use super::sse;
 use super::views::{MessageView, QueuedView, ThreadView, TurnView};
@@ -58,8 +59,11 @@ async fn message(
     chat: &State<Chat>,
 ) -> Result<Template, WebError> {
     let message = chat.message(&user, id, message).await?;
+    // An older one says nothing about how full the context is.
+    let newest = chat.conversation(&user, id).await?.head == Some(message.id);
+    let used = ContextView::new(chat, std::slice::from_ref(&message)).filter(|_| newest);
     let message = MessageView::new(message, &chat.versions(&user, id).await?);
-    Ok(Template::render("partials/message", context! { message, naming: chat.is_being_named(id) }))
+    Ok(Template::render("partials/ended", context! { message, used, naming: chat.is_being_named(id) }))
 }
 
 /// A view of a reply: read-only, resumable, and over at once when the server stops.

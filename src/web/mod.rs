@@ -7,10 +7,12 @@
 mod account;
 mod account_views;
 mod api;
+mod assets;
 mod conversations;
 mod csrf;
 mod error;
 mod export;
+mod figures;
 mod guards;
 mod headers;
 mod import;
@@ -38,16 +40,15 @@ mod views;
 
 use rocket::Route;
 use rocket::fairing::AdHoc;
-use rocket::fs::{FileServer, Options};
 
 /// Attaches pages, streams, templates and the fairings that guard them. Expects `Chat` and `Accounts` to be managed.
 pub fn stage() -> AdHoc {
     AdHoc::on_ignite("web", |rocket| async {
         rocket
+            .attach(assets::stage())
             .attach(csrf::SameSiteOnly)
             .attach(headers::SecurityHeaders)
             .attach(pages::templates())
-            .mount("/static", FileServer::new("static", Options::Missing))
             .mount("/", routes())
             .register("/", error::catchers())
             .mount(api::ROOT, api_routes())

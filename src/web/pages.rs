@@ -40,7 +40,7 @@ fn assets_hash(folder: &Path) -> io::Result<String> {
 }
 
 /// All files below a folder, in a stable order.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

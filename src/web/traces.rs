@@ -1,10 +1,11 @@
 //! Why a reply is as it is.
 
 use rocket::{State, get, routes};
-use rocket_dyn_templates::Template;
+use rocket_dyn_templates::{Template, context};
 use serde::Serialize;
 
 use super::error::WebError;
+use super::figures::figures;
 use super::guards::SignedIn;
 use super::views::grouped;
 use crate::chat::Chat;
@@ -17,7 +18,7 @@ use crate::domain::{
 const QUOTED_CHARS: usize = 240;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![trace]
+    routes![trace, in_figures]
 }
 
 /// How a reply came about.
@@ -30,6 +31,19 @@ async fn trace(
 ) -> Result<Template, WebError> {
     let (reply, trace) = chat.trace(&user, id, reply).await?;
     Ok(Template::render("trace", TraceView::new(&reply, trace)))
+}
+
+/// What a reply took, in a few lines.
+#[get("/c/<id>/messages/<reply>/figures")]
+async fn in_figures(
+    user: SignedIn,
+    id: ConversationId,
+    reply: MessageId,
+    chat: &State<Chat>,
+) -> Result<Template, WebError> {
+    let (reply, trace) = chat.trace(&user, id, reply).await?;
+    let lines = figures(&reply, trace.as_ref());
+    Ok(Template::render("partials/figures", context! { lines }))
 }
 
 /// The page.
@@ -271,7 +285,7 @@ fn characters(count: usize) -> String {
 }
 
 /// Microseconds as people read them.
-fn duration(micros: u64) -> String {
+pub(super) fn duration(micros: u64) -> String {
     match micros {
         0..1_000 => format!("{micros} µs"),
         1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::figures::ContextView;
 use super::sidebar_views::{ConversationView, SidebarView};
 use crate::chat::{Chat, ChatError, Part, Queued};
 use crate::domain::{
-    Conversation, ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, User, UserRole,
+    Conversation, ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, User,
+    UserRole, in_iso, in_words,
 };
 use crate::engine::EngineState;
 use crate::plugins::Command;
@@ -97,6 +99,8 @@ pub struct ChatView {
     /// Messages that wait for the end of a reply.
     queued: Vec<QueuedView>,
     commands: Vec<CommandView>,
+    /// None before the first reply.
+    context: Option<ContextView>,
 }
 
 /// What may be typed behind a `/`.
@@ -133,6 +137,7 @@ impl ChatView {
             _ => None,
         };
         Ok(Self {
+            context: ContextView::new(chat, &stretch.messages),
             queued: queued.map(|queued| QueuedView::new(conversation.id, queued)).collect(),
             commands: commands.into_iter().map(CommandView::from).collect(),
             id: conversation.id.to_string(),
@@ -204,6 +209,8 @@ pub struct MessageView {
     version: Option<VersionView>,
     /// What it follows; versions have it in common.
     follows: String,
+    /// When it was made, for machines and for people.
+    at: [String; 2],
 }
 
 /// A message among its versions.
@@ -234,6 +241,7 @@ impl From<Message> for MessageView {
         Self {
             id: message.id.to_string(),
             conversation_id: message.conversation_id.to_string(),
+            at: [in_iso(message.created_at), in_words(message.created_at)],
             role: message.role,
             // The text of a running reply comes through its event stream, from the start.
             content: if live { String::new() } else { message.content },

@@ -15,6 +15,8 @@ mod parameters;
 mod plain;
 mod plugin_settings;
 mod plugins;
+mod reading;
+mod smooth;
 mod text;
 mod title;
 mod trace;

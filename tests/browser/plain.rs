@@ -33,7 +33,8 @@ async fn a_person_registers_writes_reads_edits_and_leaves() {
     until_text(&window, "slow ".repeat(60).trim_end()).await;
     window.fill("#message", "second").await;
     window.press("#send").await;
-    until_text(&window, "second\nsecond").await;
+    until_text(&window, "\nsecond\n").await;
+    until_text(&window, "UTC\nsecond\nCopy").await;
     window.press("#messages > :nth-child(3) .edit").await;
     until_text(&window, "Edit your message").await;
     window.fill("textarea", "thoughts, ").await;

@@ -40,6 +40,8 @@ async fn markdown_becomes_harmless_html() {
     seat.until_over(2).await;
 
     let shown = |question: &str| format!("(r => {question})({LAST}.querySelector('.rendered'))");
+    // What colours code comes with the first of it.
+    seat.window.until("document.querySelector('.hljs-keyword')").await;
     for truth in [
         "r.querySelector('h1').textContent === 'Title'",
         "r.querySelector('p br') !== null",
