@@ -294,13 +294,13 @@ async fn a_running_reply_keeps_the_settings_with_which_it_began() {
 
     let reply = ada.send(&conversation, &script).await;
     ada.follow(&reply, 0).await.first_text().await;
-    filled(&ada, FORM, &[("value[mark]", "new")]).await;
+    filled(&ada, FORM, &[("value[mark]", "fresh")]).await;
     ada.read(&reply).await;
     let first = ada.bubble(&reply).await;
     let later = ada.send(&ada.new_conversation().await, "hi").await;
     ada.read(&later).await;
     let next = ada.bubble(&later).await;
 
-    assert!(first.contains(" old") && !first.contains(" new"), "{first}");
-    assert!(next.contains("hi new"), "{next}");
+    assert!(first.contains(" old") && !first.contains(" fresh"), "{first}");
+    assert!(next.contains("hi fresh"), "{next}");
 }
