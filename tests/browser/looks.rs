@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use super::Seat;
 use super::window::ESCAPE;
 
-const SIZES: [(u32, u32); 2] = [(1280, 800), (390, 844)];
+const SIZES: [(u32, u32); 3] = [(1440, 900), (820, 1180), (390, 844)];
 
-/// Visible texts whose contrast with what lies behind them is below 4.5 (WCAG 2.2, AA), and whether the page is
-/// wider than the window.
-const FLAWS: &str = r"(() => {
+/// Visible texts whose contrast with what lies behind them is below a bound.
+const FLAWS: &str = r"(bound => {
     const numbers = color => color.match(/[\d.]+/g).map(Number);
     const light = color => {
         const [r, g, b] = color.map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -32,11 +31,21 @@ const FLAWS: &str = r"(() => {
         const ink = light(numbers(getComputedStyle(element).color));
         for (const ground of behind(element).map(light)) {
             const contrast = (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
-            if (contrast < 4.5) flaws.push(`${text.slice(0, 40)}: ${contrast.toFixed(2)}`);
+            if (contrast < bound) flaws.push(`${text.slice(0, 40)}: ${contrast.toFixed(2)}`);
         }
     }
     return flaws;
-})()";
+})";
+
+/// What WCAG 2.2 asks for at level AA, and at level AAA.
+const ENOUGH: f64 = 4.5;
+const MORE: f64 = 7.0;
+
+async fn flaws(seat: &Seat, bound: f64) -> Vec<String> {
+    let settled = "document.getAnimations().every(animation => animation.playState === 'finished')";
+    seat.window.until(settled).await;
+    seat.window.eval(&format!("{FLAWS}({bound})")).await
+}
 
 /// axe-core's rules for WCAG 2.2 AA and its own best practices; `vendor/README.md` says where it comes from.
 const AXE: &str = include_str!("vendor/axe.min.js");
@@ -53,10 +62,11 @@ pub async fn inspect(seat: &Seat, name: &str) {
             seat.window.resize(width, height, dark).await;
             let colours = if dark { "dark" } else { "light" };
             seat.window.picture(&format!("{name}-{width}-{colours}")).await;
-            let settled = "document.getAnimations().every(animation => animation.playState === 'finished')";
-            seat.window.until(settled).await;
-            let flaws: Vec<String> = seat.window.eval(FLAWS).await;
-            assert_eq!(flaws, Vec::<String>::new(), "{name} at {width} pixels, {colours}");
+            assert_eq!(
+                flaws(seat, ENOUGH).await,
+                Vec::<String>::new(),
+                "{name} at {width} pixels, {colours}"
+            );
             if dark == (width < 600) {
                 seat.window.run(AXE).await;
                 let violations: Vec<String> = seat.window.promised(VIOLATIONS).await;
@@ -84,6 +94,33 @@ async fn every_page_is_readable_at_each_size_in_light_and_dark() {
     seat.send(&json!({ "pieces": ["half"], "fail": "The wood was wet." }).to_string()).await;
     seat.until_over(4).await;
     inspect(&seat, "failed").await;
+    seat.leave().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_for_more_contrast_gets_it() {
+    let seat = Seat::echo().await;
+    let reply = "## Plan\n\n> *Wait* for `it`\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n```rust\n/// Sums.\nfn sum() -> u32 { 40 + 2 } // \"text\"\n```";
+    seat.send(&json!({ "pieces": [reply] }).to_string()).await;
+    seat.until_over(2).await;
+    seat.window.until("document.querySelector('.hljs-keyword')").await;
+    let chat: String = seat.window.eval("location.pathname").await;
+    let trace: String = seat.window.eval("document.querySelector('.why').pathname").await;
+    for page in
+        [chat.clone(), format!("{chat}/parameters"), trace, "/account".into(), "/admin/plugins".into()]
+    {
+        seat.window.goto(&format!("{}{page}", seat.app.url)).await;
+        for dark in [false, true] {
+            seat.window.prefer(dark, "prefers-contrast", "more").await;
+            let name = page.rsplit('/').next().unwrap();
+            seat.window.picture(&format!("contrast-{}-{dark}", &name[..name.len().min(10)])).await;
+            assert_eq!(flaws(&seat, MORE).await, Vec::<String>::new(), "{page}, dark: {dark}");
+        }
+        // Where the system paints with its own colours, what shadows showed has a line.
+        seat.window.prefer(false, "forced-colors", "active").await;
+        let flat = "[...document.querySelectorAll('.button, .field')].filter(it => it.checkVisibility() && getComputedStyle(it).borderTopWidth === '0px').length";
+        assert_eq!(seat.window.eval::<usize>(flat).await, 0, "{page}");
+    }
     seat.leave().await;
 }
 

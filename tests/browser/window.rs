@@ -65,9 +65,15 @@ impl Window {
     pub async fn resize(&self, width: u32, height: u32, dark: bool) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        self.prefer(dark, "prefers-contrast", "no-preference").await;
+    }
+
+    /// Sets the preferred colours and one more preference; nothing moves.
+    pub async fn prefer(&self, dark: bool, name: &str, value: &str) {
         let features = json!([
             { "name": "prefers-color-scheme", "value": if dark { "dark" } else { "light" } },
             { "name": "prefers-reduced-motion", "value": "reduce" },
+            { "name": name, "value": value },
         ]);
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
