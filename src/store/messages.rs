@@ -38,6 +38,23 @@ fn number(row: &AnyRow, column: &str) -> Result<Option<u32>, sqlx::Error> {
         .map_err(|e| sqlx::Error::ColumnDecode { index: column.into(), source: e.into() })
 }
 
+/// The branch that ends at a message, back from it, for as long as a condition holds: conversation, person, message.
+macro_rules! branch_back_while {
+    ($condition:literal) => {
+        concat!(
+            "WITH RECURSIVE branch (id, parent_id, distance) AS ( \
+                 SELECT m.id, m.parent_id, 0 FROM conversations c \
+                 JOIN messages m ON m.conversation_id = c.id AND m.id = $3 \
+                 WHERE c.id = $1 AND c.user_id = $2 \
+                 UNION ALL \
+                 SELECT m.id, m.parent_id, b.distance + 1 FROM branch b \
+                 JOIN messages m ON m.conversation_id = $1 AND m.id = b.parent_id WHERE ",
+            $condition,
+            ") "
+        )
+    };
+}
+
 impl Store {
     /// The branch of a conversation that is shown, from its first message to its head.
     pub async fn branch(
@@ -69,21 +86,14 @@ impl Store {
         from: MessageId,
         to: MessageId,
     ) -> Result<Option<u32>, StoreError> {
-        let distance: Option<i64> = sqlx::query_scalar(
-            "WITH RECURSIVE branch (id, parent_id, distance) AS ( \
-                 SELECT m.id, m.parent_id, 0 FROM conversations c \
-                 JOIN messages m ON m.conversation_id = c.id AND m.id = $4 \
-                 WHERE c.id = $1 AND c.user_id = $2 \
-                 UNION ALL \
-                 SELECT m.id, m.parent_id, b.distance + 1 FROM branch b \
-                 JOIN messages m ON m.conversation_id = $1 AND m.id = b.parent_id WHERE b.id <> $3 \
-             ) \
-             SELECT distance FROM branch WHERE id = $3",
-        )
+        let distance: Option<i64> = sqlx::query_scalar(concat!(
+            branch_back_while!("b.id <> $4"),
+            "SELECT distance FROM branch WHERE id = $4"
+        ))
         .bind(conversation)
         .bind(user)
-        .bind(from)
         .bind(to)
+        .bind(from)
         .fetch_optional(self.of(conversation))
         .await?;
         Ok(distance.map(|distance| u32::try_from(distance).unwrap_or(u32::MAX)))
@@ -97,17 +107,10 @@ impl Store {
         message: MessageId,
         at_most: u32,
     ) -> Result<Vec<Message>, StoreError> {
-        let branch: Vec<Message> = sqlx::query_as(
-            "WITH RECURSIVE branch (id, parent_id, distance) AS ( \
-                 SELECT m.id, m.parent_id, 0 FROM conversations c \
-                 JOIN messages m ON m.conversation_id = c.id AND m.id = $3 \
-                 WHERE c.id = $1 AND c.user_id = $2 \
-                 UNION ALL \
-                 SELECT m.id, m.parent_id, b.distance + 1 FROM branch b \
-                 JOIN messages m ON m.conversation_id = $1 AND m.id = b.parent_id WHERE b.distance + 1 < $4 \
-             ) \
-             SELECT m.* FROM branch b JOIN messages m ON m.id = b.id ORDER BY b.distance DESC",
-        )
+        let branch: Vec<Message> = sqlx::query_as(concat!(
+            branch_back_while!("b.distance + 1 < $4"),
+            "SELECT m.* FROM branch b JOIN messages m ON m.id = b.id ORDER BY b.distance DESC"
+        ))
         .bind(conversation)
         .bind(user)
         .bind(message)

@@ -42,31 +42,20 @@ async fn home(user: SignedIn, chat: &State<Chat>) -> Result<Redirect, WebError> 
     Ok(Redirect::to(address(&latest)))
 }
 
+/// A conversation in the place of the open one, or its page.
+type Begun = Result<Either<Pushed, Redirect>, WebError>;
+
 #[post("/c")]
-async fn create(
-    user: SignedIn,
-    htmx: Htmx,
-    chat: &State<Chat>,
-) -> Result<Either<Pushed, Redirect>, WebError> {
+async fn create(user: SignedIn, htmx: Htmx, chat: &State<Chat>) -> Begun {
     let conversation = chat.create(&user).await?;
-    if !htmx.fragment {
-        return Ok(Either::Right(Redirect::to(address(&conversation))));
-    }
-    Ok(Either::Left(navigate(chat, &user, conversation).await?))
+    begun(chat, &user, conversation, htmx).await
 }
 
 /// Makes a conversation that is never written to the disk.
 #[post("/c/temporary")]
-async fn create_temporary(
-    user: SignedIn,
-    htmx: Htmx,
-    chat: &State<Chat>,
-) -> Result<Either<Pushed, Redirect>, WebError> {
+async fn create_temporary(user: SignedIn, htmx: Htmx, chat: &State<Chat>) -> Begun {
     let conversation = chat.create_temporary(&user).await?;
-    if !htmx.fragment {
-        return Ok(Either::Right(Redirect::to(address(&conversation))));
-    }
-    Ok(Either::Left(navigate(chat, &user, conversation).await?))
+    begun(chat, &user, conversation, htmx).await
 }
 
 /// The next page of the list in the sidebar.
@@ -222,6 +211,14 @@ async fn delete(
             Ok(Either::Right(Either::Left(Template::render("partials/deleted", gone))))
         }
         None => Ok(Either::Left(navigate(chat, &user, neighbour).await?)),
+    }
+}
+
+/// Shows a conversation that was just made.
+async fn begun(chat: &Chat, user: &User, conversation: Conversation, htmx: Htmx) -> Begun {
+    match htmx.fragment {
+        true => Ok(Either::Left(navigate(chat, user, conversation).await?)),
+        false => Ok(Either::Right(Redirect::to(address(&conversation)))),
     }
 }
 
