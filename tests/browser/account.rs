@@ -43,6 +43,35 @@ async fn a_key_is_made_copied_used_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_downloaded_and_taken_over_again() {
+    let seat = Seat::echo().await;
+    let window = &seat.window;
+    seat.send("to be kept").await;
+    seat.until_over(2).await;
+    let download =
+        "fetch(document.querySelector('.bar a[href$=\".json\"][download]').href).then(it => it.text())";
+    let file = seat.app.home.path().join("conversation.json");
+    std::fs::write(&file, window.promised::<String>(download).await).unwrap();
+    open(&seat).await;
+
+    window.fill("#import", &file.to_string_lossy()).await;
+    window.click("#data form button").await;
+
+    window.until("document.querySelector('#data .form-done')?.textContent.includes('2 messages')").await;
+    window.click("#data .form-done a").await;
+    window.until("document.querySelectorAll('.conversation').length === 2").await;
+    // Another file is refused where it was chosen.
+    std::fs::write(&file, "{}").unwrap();
+    open(&seat).await;
+    window.fill("#import", &file.to_string_lossy()).await;
+    window.click("#data form button").await;
+    window
+        .until("document.querySelector('#data .form-error')?.textContent.includes('no export of Fireside')")
+        .await;
+    seat.leave().await;
+}
+
+#[tokio::test]
 async fn a_password_is_changed_in_place() {
     let seat = Seat::echo().await;
     let window = &seat.window;

@@ -17,6 +17,7 @@ mod plugin_settings;
 mod plugins;
 mod reading;
 mod smooth;
+mod temporary;
 mod text;
 mod title;
 mod trace;
