@@ -74,6 +74,7 @@ async fn measure() -> Outcome<()> {
         ("two letters", "/search?q=w1"),
         ("four letters, with which a hundred words begin", "/search?q=w123"),
         ("a phrase", "/search?q=%22w0x%20w1x%22"),
+        ("a Chinese word, for which every text is read", "/search?q=%E4%BA%AC"),
         ("nothing", "/search?q=w0x%20elsewhere"),
     ];
     for (name, path) in searches {

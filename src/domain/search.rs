@@ -23,6 +23,8 @@ pub struct Term {
     pub words: Vec<String>,
     /// The last one is the beginning of a word.
     pub open: bool,
+    /// What was typed, in lower case.
+    pub text: String,
 }
 
 /// A part of an excerpt.
@@ -52,6 +54,11 @@ impl Search {
     /// What has to be there.
     pub fn terms(&self) -> &[Term] {
         &self.0
+    }
+
+    /// Whether something is looked for in a script that does not set spaces between words, so that an index of words cannot tell.
+    pub fn is_spaceless(&self) -> bool {
+        self.0.iter().any(|term| term.text.contains(is_spaceless))
     }
 
     /// The text around the first word that was looked for, or its beginning.
@@ -99,7 +106,8 @@ impl Search {
 impl Term {
     fn new(text: &str, open: bool) -> Option<Self> {
         let words: Vec<_> = words_of(text).map(|word| word.folded).collect();
-        (!words.is_empty()).then_some(Self { words, open })
+        let text = text.trim().nfc().flat_map(char::to_lowercase).collect();
+        (!words.is_empty()).then_some(Self { words, open, text })
     }
 
     fn begins(&self, words: &[Word]) -> bool {
@@ -121,21 +129,31 @@ struct Word {
     folded: String,
 }
 
-/// Runs of letters, digits and marks on them, as SQLite's `unicode61` takes them.
+/// Runs of letters, digits and marks on them, as SQLite's `unicode61` takes them; where words are not set apart, each letter.
 fn words_of(text: &str) -> impl Iterator<Item = Word> {
     let part = |c: char| c.is_alphanumeric() || is_combining_mark(c);
+    let end = move |word: &str| match word.chars().next() {
+        Some(first) if is_spaceless(first) => first.len_utf8(),
+        _ => word.find(|c| !part(c) || is_spaceless(c)).unwrap_or(word.len()),
+    };
     let mut rest = 0;
     std::iter::from_fn(move || {
         let start = rest + text[rest..].find(part)?;
-        let end = text[start..].find(|c| !part(c)).map_or(text.len(), |length| start + length);
-        rest = end;
-        Some(Word { place: start..end, folded: fold(&text[start..end]) })
+        rest = start + end(&text[start..]);
+        Some(Word { place: start..rest, folded: fold(&text[start..rest]) })
     })
 }
 
-/// In lower case and without accents.
+/// In lower case and without accents. Marks that make another letter of one, as in Japanese, stay.
 fn fold(word: &str) -> String {
-    word.nfd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
+    let accent = |c: &char| ('\u{300}'..='\u{36f}').contains(c);
+    word.nfd().filter(|c| !accent(c)).nfc().flat_map(char::to_lowercase).collect()
+}
+
+/// Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese.
+fn is_spaceless(c: char) -> bool {
+    matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
+        | '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
 }
 
 /// Runs of white space and control characters become one space, also at the ends.
@@ -181,6 +199,14 @@ mod tests {
     #[test]
     fn quoted_words_are_found_as_they_are() {
         assert_eq!(shown("\"the sea\"", "the seal, the sea"), "the seal, [the sea]");
+    }
+
+    #[test]
+    fn where_words_are_not_set_apart_any_place_will_do() {
+        assert_eq!(shown("東京", "昨日は東京へ、また東京"), "昨日は[東京]へ、また[東京]");
+        assert_eq!(shown("が", "かがみ"), "か[が]み");
+        assert!(Search::parse("tokyo 東京").unwrap().is_spaceless());
+        assert!(!Search::parse("서울 tokyo").unwrap().is_spaceless());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
+use super::text::to_json;
 use super::{Store, StoreError};
 use crate::domain::{ConversationId, MessageId, Role, Search, Shelf, Title, UnixMillis, UserId};
 
@@ -56,6 +57,14 @@ impl FromRow<'_, AnyRow> for Found {
     }
 }
 
+/// What is told of a place.
+macro_rules! columns {
+    () => {
+        "SELECT s.id AS position, c.id AS conversation_id, c.title, c.shelf, m.id AS message_id, m.role, m.content, \
+             m.created_at "
+    };
+}
+
 impl Store {
     /// What a person finds in their conversations, archived ones too, before a position; the last that came first.
     pub async fn search(
@@ -65,16 +74,41 @@ impl Store {
         before: i64,
         at_most: u32,
     ) -> Result<Vec<Found>, StoreError> {
+        if search.is_spaceless() {
+            return self.search_texts(user, search, before, at_most).await;
+        }
         // CROSS JOIN: the words are looked up first, from the last to the first, and no further than needed.
-        let query = sqlx::query_as(
-            "SELECT s.id AS position, c.id AS conversation_id, c.title, c.shelf, m.id AS message_id, m.role, m.content, \
-                 m.created_at \
-             FROM words CROSS JOIN searchable s ON s.id = words.rowid \
+        let query = sqlx::query_as(concat!(
+            columns!(),
+            "FROM words CROSS JOIN searchable s ON s.id = words.rowid \
              CROSS JOIN conversations c ON c.id = s.conversation_id \
              LEFT JOIN messages m ON m.id = s.message_id \
-             WHERE words MATCH $2 AND words.rowid < $3 AND c.user_id = $1 ORDER BY words.rowid DESC LIMIT $4",
-        );
+             WHERE words MATCH $2 AND words.rowid < $3 AND c.user_id = $1 ORDER BY words.rowid DESC LIMIT $4"
+        ));
         let query = query.bind(user).bind(expression(user, search)).bind(before).bind(i64::from(at_most));
+        Ok(query.fetch_all(&self.pool).await?)
+    }
+}
+
+impl Store {
+    /// As [`Store::search`], by reading everything: slower, and right where an index of words is of no use.
+    async fn search_texts(
+        &self,
+        user: UserId,
+        search: &Search,
+        before: i64,
+        at_most: u32,
+    ) -> Result<Vec<Found>, StoreError> {
+        let texts: Vec<&str> = search.terms().iter().map(|term| term.text.as_str()).collect();
+        let query = sqlx::query_as(concat!(
+            columns!(),
+            "FROM searchable s JOIN conversations c ON c.id = s.conversation_id \
+             LEFT JOIN messages m ON m.id = s.message_id \
+             WHERE c.user_id = $1 AND s.id < $3 AND NOT EXISTS ( \
+                 SELECT 1 FROM json_each($2) WHERE instr(lower(COALESCE(m.content, c.title)), value) = 0) \
+             ORDER BY s.id DESC LIMIT $4"
+        ));
+        let query = query.bind(user).bind(to_json(&texts)?).bind(before).bind(i64::from(at_most));
         Ok(query.fetch_all(&self.pool).await?)
     }
 }
@@ -139,6 +173,21 @@ mod tests {
             sqlx::query_scalar("SELECT COUNT(*) FROM searchable").fetch_one(&store.pool).await.unwrap();
         let words = sqlx::query("SELECT rowid FROM words WHERE words MATCH 'swallows'");
         assert_eq!((left, words.fetch_all(&store.pool).await.unwrap().len()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn where_words_are_not_set_apart_any_place_will_do() {
+        let (_folder, store) = store().await;
+        let (ada, eve) = (user(&store, "ada").await.id, user(&store, "eve").await.id);
+        let id = store.create_conversation(ada).await.unwrap().id;
+        store.rename_conversation(ada, id, &Title::stored("旅行".into())).await.unwrap();
+        let begun = store.begin_turn(ada, id, turn("昨日はToKyo、東京へ行った")).await.unwrap();
+        store.finish(begun.reply.id, &complete("京都は")).await.unwrap();
+
+        assert_eq!(find(&store, ada, "京").await, ["京都は", "昨日はToKyo、東京へ行った"]);
+        assert_eq!(find(&store, ada, "tokyo 東京").await, ["昨日はToKyo、東京へ行った"]);
+        assert_eq!(find(&store, ada, "旅").await, ["旅行"]);
+        assert_eq!(find(&store, eve, "京").await, [""; 0]);
     }
 
     #[tokio::test]
