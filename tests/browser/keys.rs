@@ -1,7 +1,7 @@
 //! What the keyboard does.
 
 use super::looks::inspect;
-use super::window::{ARROW_UP, ESCAPE};
+use super::window::{ARROW_UP, ESCAPE, TAB};
 use super::{Seat, script};
 use serde_json::Value;
 
@@ -47,5 +47,53 @@ async fn a_question_mark_shows_the_keys_and_they_do_what_they_say() {
     let address: String = window.eval("location.pathname").await;
     press("key: '˜', code: 'KeyN', altKey: true").await;
     window.until(&format!("location.pathname !== '{address}'")).await;
+    seat.leave().await;
+}
+
+/// Marks what has the focus, and whether one sees that; true when it had been reached before, or nothing has it.
+const REACH: &str = "(() => {
+    const here = document.activeElement;
+    if (here === document.body || here.dataset.reached) return true;
+    const { outlineStyle, outlineWidth } = getComputedStyle(here);
+    const seen = here.id === 'message' || (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0);
+    here.dataset.reached = seen ? 'seen' : 'unseen';
+    return false;
+})()";
+
+/// What can be used and was not reached, or did not show it. The scrim only repeats a button beside it.
+const MISSED: &str = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), textarea, select, summary')]
+    .filter(it => it.checkVisibility({ visibilityProperty: true }) && !it.disabled && !it.matches('.scrim'))
+    .filter(it => it.dataset.reached !== 'seen').map(it => it.dataset.reached + ': ' + it.outerHTML.slice(0, 120))";
+
+#[tokio::test]
+async fn everything_that_can_be_used_is_reached_with_tab_and_shows_it() {
+    let seat = Seat::echo().await;
+    let window = &seat.window;
+    seat.send("hello").await;
+    seat.until_over(2).await;
+    let chat: String = window.eval("location.pathname").await;
+    let mine = ["/parameters", "/edit", ""].map(|page| format!("{chat}{page}"));
+    let others = [
+        "/account",
+        "/account/parameters",
+        "/archive",
+        "/conversations",
+        "/search?q=hello",
+        "/admin/plugins",
+    ];
+    for page in mine.into_iter().chain(others.map(str::to_owned)) {
+        window.goto(&format!("{}{page}", seat.app.url)).await;
+        window.until("document.readyState === 'complete'").await;
+        // From the top, as if one had just come.
+        window.eval::<Value>("(document.activeElement.blur(), document.body.tabIndex = -1, document.body.focus(), document.body.removeAttribute('tabindex'))").await;
+        for _ in 0..200 {
+            window.keys(TAB).await;
+            if window.eval::<bool>(REACH).await {
+                break;
+            }
+        }
+
+        assert_eq!(window.eval::<Vec<String>>(MISSED).await, Vec::<String>::new(), "{page}");
+    }
     seat.leave().await;
 }

@@ -15,6 +15,7 @@ use crate::support::PATIENCE;
 pub const ENTER: &str = "\u{E007}";
 pub const ARROW_UP: &str = "\u{E013}";
 pub const ESCAPE: &str = "\u{E00C}";
+pub const TAB: &str = "\u{E004}";
 pub const SHIFT: &str = "\u{E008}";
 
 /// Where pictures go, for people to look at.
