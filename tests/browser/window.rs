@@ -34,13 +34,8 @@ impl Window {
     /// Opens a window of 1280 by 800 pixels.
     pub async fn open() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let named = |variable, otherwise: &str| std::env::var(variable).unwrap_or_else(|_| otherwise.into());
-        let mut driver = Command::new(named("CHROMEDRIVER", "chromedriver"))
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("chromedriver runs; ./test installs it");
-        let address = format!("127.0.0.1:{}", port(&mut driver));
+        let (driver, port) = drive();
+        let address = format!("127.0.0.1:{port}");
         let http = Client::new();
         let options = json!({ "binary": which(&named("CHROMIUM", "chromium")), "args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -244,13 +239,28 @@ impl Drop for Window {
     }
 }
 
-/// The port that a driver chose.
-fn port(driver: &mut Child) -> u16 {
-    let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let port = lines
-        .filter_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
-        .next();
-    port.expect("chromedriver says on which port it listens")
+fn named(variable: &str, otherwise: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| otherwise.into())
+}
+
+/// A driver, and the port that it chose. It takes a free one for IPv4 and ends where that is not free for IPv6.
+fn drive() -> (Child, u16) {
+    for _ in 0..10 {
+        let mut driver = Command::new(named("CHROMEDRIVER", "chromedriver"))
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromedriver runs; ./test installs it");
+        let lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines
+            .filter_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok())
+            .next();
+        match port {
+            Some(port) => return (driver, port),
+            None => drop(driver.wait().unwrap()),
+        }
+    }
+    panic!("chromedriver says on which port it listens");
 }
 
 /// The id in a WebDriver element.
