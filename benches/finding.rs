@@ -105,7 +105,7 @@ async fn text(http: &Client, url: &str, path: &str) -> Outcome<String> {
 
 async fn start() -> Outcome<Server> {
     let folder = tempfile::tempdir()?;
-    for shared in ["templates", "static"] {
+    for shared in ["templates", "static", "texts"] {
         symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(shared), folder.path().join(shared))?;
     }
     fs::create_dir(folder.path().join("plugins"))?;

@@ -24,7 +24,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, EngineError, EngineOptions, EngineState};
 use crate::plugins::Plugins;
 use crate::store::{Database, Store, StoreError, sqlite_url};
-use crate::web;
+use crate::web::{self, Texts, TextsError};
 
 /// How long running replies get to store their text when the server is told to stop.
 const SAVE_WITHIN: Duration = Duration::from_millis(1_500);
@@ -47,6 +47,9 @@ pub enum AppError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What pages say.
+    #[error(transparent)]
+    Texts(#[from] TextsError),
     /// A file or folder of the server's own.
     #[error("{}: {error}", path.display())]
     File {
@@ -117,13 +120,14 @@ pub fn kv_dir(config: &Config) -> PathBuf {
 /// Runs the server until it is told to stop.
 pub async fn serve(figment: Figment) -> Result<(), AppError> {
     let config = Config::extract(&figment)?;
+    let texts = Texts::load(Path::new("texts"), &config.chat.language)?;
     data_dir::make(&config.server.data_dir)?;
     let _lock = data_dir::lock(&config.server.data_dir)?;
     let figment = with_derived(figment, &config)?;
     let options =
         EngineOptions { system_prompt: config.chat.system_prompt.clone(), kv_dir: Some(kv_dir(&config)) };
     let engine = Engine::start(config.llm.clone(), options)?;
-    let rocket = rocket(figment, config, engine.clone()).ignite().await.map_err(rocket_error)?;
+    let rocket = rocket(figment, config, texts, engine.clone()).ignite().await.map_err(rocket_error)?;
     stop_on_signal_or_failure(&rocket, &engine)?;
     let store = rocket.state::<Store>().cloned();
     match rocket.launch().await {
@@ -148,7 +152,7 @@ pub async fn serve(figment: Figment) -> Result<(), AppError> {
     }
 }
 
-fn rocket(figment: Figment, config: Config, engine: Engine) -> Rocket<Build> {
+fn rocket(figment: Figment, config: Config, texts: Texts, engine: Engine) -> Rocket<Build> {
     rocket::custom(figment)
         .attach(Database::stage())
         .attach(AdHoc::try_on_ignite("rooms", |rocket| async {
@@ -157,7 +161,7 @@ fn rocket(figment: Figment, config: Config, engine: Engine) -> Rocket<Build> {
                 None => Err(rocket),
             }
         }))
-        .attach(web::stage())
+        .attach(web::stage(texts))
         .attach(AdHoc::on_liftoff("address", |rocket| {
             Box::pin(async {
                 let config = rocket.config();

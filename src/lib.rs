@@ -29,6 +29,7 @@
 //!   sanitizes.
 //! - **A held reply is invisible** to viewers and the store until its plugins have seen all of it.
 //! - **Whose it is stands in the SQL**, and what a handler may do in its parameter types.
+//! - **What pages say** stands in `texts/`, neither in a template nor in [`web`].
 //! - **A secret of a plugin** goes to its script and to no page, no log, no export and no other plugin.
 //! - **Nothing blocks the runtime:** llama.cpp has its own thread, scripts and password hashes have theirs.
 //! - **There is no** unbounded channel, no global configuration, no SQL outside [`store`], no `unsafe` outside the

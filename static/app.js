@@ -7,6 +7,7 @@ const make = (tag, properties) => Object.assign(document.createElement(tag), pro
 const clone = template => $(template).content.firstElementChild.cloneNode(true);
 const alertWith = (...nodes) => $("#alert").replaceChildren(...nodes);
 const last = selector => all(selector).at(-1);
+const says = $("#announcer").dataset;
 const now = () => performance.now();
 const nextFrame = requestAnimationFrame;
 const on = (event, handle, capture) => document.addEventListener(event, handle, capture);
@@ -218,7 +219,6 @@ const lost = new WeakSet();
 const waiting = new Set();
 
 const isFinal = status => status >= 400 && status < 500;
-const GONE = "This reply cannot be followed here. Reload the page.";
 
 function progress(stream, sentence) {
   const line = $(".progress", stream.closest(".message"));
@@ -227,7 +227,7 @@ function progress(stream, sentence) {
 
 // The extension renews a connection that broke, but not one that never was.
 function retryStream(stream, status) {
-  progress(stream, isFinal(status) ? GONE : "Connecting …");
+  progress(stream, isFinal(status) ? says.gone : says.connecting);
   if (isFinal(status)) return;
   setTimeout(() => {
     connected.delete(stream);
@@ -237,12 +237,12 @@ function retryStream(stream, status) {
 
 on("htmx:sse:error", ({ target, detail }) => {
   if (isFinal(detail.status)) lost.add(target);
-  else progress(target, "The connection broke. Connecting again …");
+  else progress(target, says.broken);
 });
 on("htmx:sse:before:connection", event => {
   if (!lost.has(event.target)) return;
   event.preventDefault();
-  progress(event.target, GONE);
+  progress(event.target, says.gone);
 });
 on("htmx:sse:after:connection", ({ target }) => progress(target, ""));
 on("htmx:sse:after:message", ({ target, detail: { message } }) => {
@@ -298,8 +298,8 @@ async function copyText(button, text) {
     box.remove();
     button.focus();
   }
-  button.lastChild.data = "Copied";
-  setTimeout(() => { button.lastChild.data = "Copy"; }, 1_500);
+  button.lastChild.data = says.copied;
+  setTimeout(() => { button.lastChild.data = says.copy; }, 1_500);
 }
 
 function sidebar(open) {

@@ -83,7 +83,7 @@ function toDom(tokens, live) {
   for (const code of all("[class|=language-math]", dom)) inTime(() => typeset(code));
   for (const pre of all("pre", dom)) frameCode(pre, live);
   for (const table of all("table", dom)) {
-    const frame = make("div", { className: "table", tabIndex: 0, role: "group", ariaLabel: "Table" });
+    const frame = make("div", { className: "table", tabIndex: 0, role: "group", ariaLabel: says.table });
     table.replaceWith(frame);
     frame.append(table);
   }
@@ -131,7 +131,7 @@ function library(global, file, again) {
 function frameCode(pre, live) {
   const code = pre.firstElementChild ?? pre;
   const figure = clone("#code-frame");
-  $("span", figure).textContent = code.className.slice(9) || "text";
+  $("span", figure).textContent = code.className.slice(9) || says.code;
   pre.tabIndex = 0; // the keyboard scrolls it sideways
   pre.replaceWith(figure);
   figure.append(pre);

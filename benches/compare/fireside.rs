@@ -26,7 +26,7 @@ pub struct Home {
 impl Home {
     pub fn new(model: &Path, threads: usize) -> Outcome<Self> {
         let folder = tempfile::tempdir()?;
-        for shared in ["templates", "static"] {
+        for shared in ["templates", "static", "texts"] {
             symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(shared), folder.path().join(shared))?;
         }
         std::fs::create_dir(folder.path().join("plugins"))?;

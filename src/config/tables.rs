@@ -183,6 +183,8 @@ impl LlmConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChatConfig {
+    /// What pages are written in: `texts/<language>.toml`.
+    pub language: String,
     /// The first message of every prompt; empty = none.
     pub system_prompt: String,
     /// Shown in a blank conversation; never stored, never sent to the model.
@@ -198,6 +200,7 @@ pub struct ChatConfig {
 impl Default for ChatConfig {
     fn default() -> Self {
         Self {
+            language: "en".into(),
             system_prompt: "You are a helpful assistant.".into(),
             greeting: "Hello! What would you like to talk about?".into(),
             max_message_chars: 32_000,
@@ -209,10 +212,23 @@ impl Default for ChatConfig {
 
 impl ChatConfig {
     pub(super) fn check(&self) -> Result<(), Wrong> {
+        if !is_language(&self.language) {
+            let why =
+                format!("must be the name of a language such as en, de or pt-BR, not \"{}\"", self.language);
+            return Err(("language", why));
+        }
         within("max_message_chars", self.max_message_chars, 1, 1_000_000)?;
         within("max_import_mib", self.max_import_mib, 1, 65_536)?;
         within("max_title_chars", self.max_title_chars, 10, 500)
     }
+}
+
+/// Two or three letters, or these and a country: a name of a file that leads nowhere else.
+fn is_language(name: &str) -> bool {
+    let (language, country) = name.split_once('-').unwrap_or((name, "XX"));
+    let short = |text: &str, from: usize, to: usize| (from..=to).contains(&text.len());
+    let lower = short(language, 2, 3) && language.bytes().all(|byte| byte.is_ascii_lowercase());
+    lower && short(country, 2, 2) && country.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Who may make an account.

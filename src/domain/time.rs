@@ -26,7 +26,8 @@ pub fn day(time: UnixMillis) -> String {
     timestamp(time).to_zoned(TimeZone::system()).strftime("%-d %b %Y").to_string()
 }
 
-/// How long ago a moment is, as a list is divided: by days, then weeks, then months, in the time zone of this machine.
+/// How long ago a moment is, as a list is divided, in the time zone of this machine: `today`, `yesterday`, `week`, `month`, or
+/// the name of the month.
 pub fn period(time: UnixMillis) -> String {
     period_at(&timestamp(time).to_zoned(TimeZone::system()), &Zoned::now())
 }
@@ -35,10 +36,10 @@ fn period_at(time: &Zoned, now: &Zoned) -> String {
     let today = now.date();
     let since = |days: i64| today.saturating_sub(days.days());
     match time.date() {
-        date if date >= today => "Today".into(),
-        date if date >= since(1) => "Yesterday".into(),
-        date if date >= since(7) => "Previous 7 days".into(),
-        date if date >= since(30) => "Previous 30 days".into(),
+        date if date >= today => "today".into(),
+        date if date >= since(1) => "yesterday".into(),
+        date if date >= since(7) => "week".into(),
+        date if date >= since(30) => "month".into(),
         date => date.strftime("%B %Y").to_string(),
     }
 }
@@ -56,13 +57,13 @@ mod tests {
         let now: Zoned = "2026-03-01T00:30[Europe/Berlin]".parse().unwrap();
         let told = |time: &str| period_at(&time.parse().unwrap(), &now);
 
-        assert_eq!(told("2026-03-01T00:00[Europe/Berlin]"), "Today");
-        assert_eq!(told("2026-02-28T23:59[Europe/Berlin]"), "Yesterday");
-        assert_eq!(told("2026-02-27T12:00[Europe/Berlin]"), "Previous 7 days");
-        assert_eq!(told("2026-02-22T12:00[Europe/Berlin]"), "Previous 7 days");
-        assert_eq!(told("2026-02-21T12:00[Europe/Berlin]"), "Previous 30 days");
+        assert_eq!(told("2026-03-01T00:00[Europe/Berlin]"), "today");
+        assert_eq!(told("2026-02-28T23:59[Europe/Berlin]"), "yesterday");
+        assert_eq!(told("2026-02-27T12:00[Europe/Berlin]"), "week");
+        assert_eq!(told("2026-02-22T12:00[Europe/Berlin]"), "week");
+        assert_eq!(told("2026-02-21T12:00[Europe/Berlin]"), "month");
         assert_eq!(told("2026-01-29T12:00[Europe/Berlin]"), "January 2026");
         // A clock that was put back.
-        assert_eq!(told("2026-03-02T12:00[Europe/Berlin]"), "Today");
+        assert_eq!(told("2026-03-02T12:00[Europe/Berlin]"), "today");
     }
 }

@@ -39,34 +39,46 @@ impl ContextView {
     }
 }
 
-/// Tokens, speed and waiting time of a reply, one sentence a line.
-pub(super) fn figures(reply: &Message, trace: Option<&Trace>) -> Vec<String> {
+/// A line about a reply: which text tells it, and its numbers.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Figure {
+    says: &'static str,
+    count: String,
+    /// Tokens that were in memory.
+    reused: String,
+}
+
+impl Figure {
+    fn new(says: &'static str, count: String) -> Self {
+        Self { says, count, reused: String::new() }
+    }
+}
+
+/// Tokens, speed and waiting time of a reply.
+pub(super) fn figures(reply: &Message, trace: Option<&Trace>) -> Vec<Figure> {
     let Some(spent) = trace.and_then(|trace| trace.spent) else {
         return match reply.usage {
             Some(usage) => vec![
-                format!("{} tokens written", grouped(usage.completion_tokens.into())),
-                format!("{} tokens read", grouped(usage.prompt_tokens.into())),
+                Figure::new("written", grouped(usage.completion_tokens.into())),
+                Figure::new("read", grouped(usage.prompt_tokens.into())),
             ],
-            None => vec!["No model wrote this, or not to its end.".into()],
+            None => vec![Figure::new("none", String::new())],
         };
     };
     let seconds = spent.decode_micros as f64 / 1e6;
     // The first token comes with the reading of the prompt.
     let speed = f64::from(spent.written_tokens.saturating_sub(1)) / seconds;
-    let mut lines = vec![format!("{} tokens written", grouped(spent.written_tokens.into()))];
+    let mut lines = vec![Figure::new("written", grouped(spent.written_tokens.into()))];
     if speed.is_finite() && speed > 0.0 {
-        lines.push(format!("{speed:.1} tokens per second"));
+        lines.push(Figure::new("speed", format!("{speed:.1}")));
     }
+    let read = grouped(spent.prompt_tokens.into());
     lines.push(match spent.reused_tokens {
-        0 => format!("{} tokens read", grouped(spent.prompt_tokens.into())),
-        reused => format!(
-            "{} tokens read, {} from memory",
-            grouped(spent.prompt_tokens.into()),
-            grouped(reused.into())
-        ),
+        0 => Figure::new("read", read),
+        reused => Figure { reused: grouped(reused.into()), ..Figure::new("read_partly", read) },
     });
     let first = spent.queue_micros.saturating_add(spent.prefill_micros);
-    lines.push(format!("{} to the first token", duration(first)));
+    lines.push(Figure::new("first", duration(first)));
     lines
 }
 
@@ -74,6 +86,11 @@ pub(super) fn figures(reply: &Message, trace: Option<&Trace>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::domain::{ConversationId, MessageId, MessageStatus, Role, Spent, Usage};
+
+    fn told(reply: &Message, trace: Option<&Trace>) -> Vec<String> {
+        let line = |Figure { says, count, reused }| format!("{says} {count} {reused}").trim_end().to_owned();
+        figures(reply, trace).into_iter().map(line).collect()
+    }
 
     fn reply(usage: Option<Usage>) -> Message {
         Message {
@@ -107,16 +124,11 @@ mod tests {
         let usage = Usage { prompt_tokens: 7, completion_tokens: 3 };
 
         assert_eq!(
-            figures(&reply(None), Some(&trace)),
-            [
-                "101 tokens written",
-                "50.0 tokens per second",
-                "1,200 tokens read, 1,000 from memory",
-                "1.2 s to the first token"
-            ]
+            told(&reply(None), Some(&trace)),
+            ["written 101", "speed 50.0", "read_partly 1,200 1,000", "first 1.2 s"]
         );
-        assert_eq!(figures(&reply(Some(usage)), None), ["3 tokens written", "7 tokens read"]);
-        assert_eq!(figures(&reply(None), None), ["No model wrote this, or not to its end."]);
+        assert_eq!(told(&reply(Some(usage)), None), ["written 3", "read 7"]);
+        assert_eq!(told(&reply(None), None), ["none"]);
     }
 
     #[test]
@@ -130,8 +142,8 @@ mod tests {
             written_tokens: 1,
         };
 
-        let lines = figures(&reply(None), Some(&Trace { spent: Some(spent), ..Trace::default() }));
+        let lines = told(&reply(None), Some(&Trace { spent: Some(spent), ..Trace::default() }));
 
-        assert_eq!(lines, ["1 tokens written", "1 tokens read", "0 µs to the first token"]);
+        assert_eq!(lines, ["written 1", "read 1", "first 0 µs"]);
     }
 }

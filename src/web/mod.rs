@@ -34,6 +34,7 @@ mod search;
 mod sidebar_views;
 mod sign_in;
 mod sse;
+mod texts;
 mod traces;
 mod versions;
 mod views;
@@ -41,14 +42,16 @@ mod views;
 use rocket::Route;
 use rocket::fairing::AdHoc;
 
+pub use texts::{Texts, TextsError};
+
 /// Attaches pages, streams, templates and the fairings that guard them. Expects `Chat` and `Accounts` to be managed.
-pub fn stage() -> AdHoc {
+pub fn stage(texts: Texts) -> AdHoc {
     AdHoc::on_ignite("web", |rocket| async {
         rocket
             .attach(assets::stage())
             .attach(csrf::SameSiteOnly)
             .attach(headers::SecurityHeaders)
-            .attach(pages::templates())
+            .attach(pages::templates(texts))
             .mount("/", routes())
             .register("/", error::catchers())
             .mount(api::ROOT, api_routes())

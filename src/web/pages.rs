@@ -10,12 +10,15 @@ use rocket::fairing::Fairing;
 use rocket_dyn_templates::Template;
 use rocket_dyn_templates::minijinja::Environment;
 
-/// Templates with a global `assets`, the hash of all static files: links carry it, so that a browser may keep a
+use super::texts::Texts;
+
+/// Templates with the texts of a language, and with a global `assets`, the hash of all static files: links carry it, so that a browser may keep a
 /// file for ever and still gets the new one after an upgrade. A broken template stops the start.
-pub(super) fn templates() -> impl Fairing {
-    Template::try_custom(|engines| {
+pub(super) fn templates(texts: Texts) -> impl Fairing {
+    Template::try_custom(move |engines| {
         let environment = &mut engines.minijinja;
         environment.add_global("assets", assets_hash(Path::new("static"))?);
+        texts.add_to(environment);
         check_all(environment)
     })
 }

@@ -10,13 +10,13 @@ use crate::domain::{
     Trace, User,
 };
 
-/// Groups of fields: the title, the names, whether it is folded away while nothing in it is set.
+/// Groups of fields: the key of the title, the names, whether it is folded away while nothing in it is set.
 const GROUPS: [(&str, &[&str], bool); 4] = [
-    ("The reply", &["system_prompt", "prefill", "max_tokens", "stop", "seed", "json_schema"], false),
-    ("Sampling", &["temperature", "top_k", "top_p", "min_p", "typical_p", "top_n_sigma"], false),
-    ("Repetition", &["repeat_penalty", "repeat_last_n", "presence_penalty", "frequency_penalty"], false),
+    ("reply", &["system_prompt", "prefill", "max_tokens", "stop", "seed", "json_schema"], false),
+    ("sampling", &["temperature", "top_k", "top_p", "min_p", "typical_p", "top_n_sigma"], false),
+    ("repetition", &["repeat_penalty", "repeat_last_n", "presence_penalty", "frequency_penalty"], false),
     (
-        "DRY, XTC, Mirostat, biases",
+        "others",
         &[
             "dry_multiplier",
             "dry_base",
@@ -47,12 +47,13 @@ pub struct ParametersView {
     max_name_chars: usize,
     preset: String,
     preset_error: Option<String>,
-    said: Option<&'static str>,
+    said: Option<Said>,
     wrong: bool,
 }
 
 /// What was just done.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Said {
     /// The form was kept.
     Saved,
@@ -66,7 +67,7 @@ pub enum Said {
 
 #[derive(Serialize)]
 struct GroupView {
-    title: &'static str,
+    key: &'static str,
     fields: Vec<FieldView>,
     folds: bool,
     open: bool,
@@ -75,13 +76,10 @@ struct GroupView {
 #[derive(Serialize)]
 struct FieldView {
     key: &'static str,
-    label: &'static str,
-    /// Whether the label is the parameter's name, as programs write it.
-    is_name: bool,
     about: &'static str,
     kind: &'static str,
-    /// What a number may be, in words.
-    range: Option<String>,
+    /// What a number may be.
+    range: Option<RangeView>,
     /// A minus sign may be needed, which some keypads of phones lack.
     signed: bool,
     text: String,
@@ -97,10 +95,28 @@ struct FieldView {
     may_be_nothing: bool,
     lowered_to: Option<String>,
     /// What a plugin did to it for the newest reply.
-    newest: Option<String>,
+    newest: Option<NewestView>,
     error: Option<String>,
     /// Whether the person goes on here: at the first thing to mend.
     focus: bool,
+}
+
+/// From where to where, and whether the operator sets the end.
+#[derive(Serialize)]
+struct RangeView {
+    min: String,
+    max: String,
+    limited: bool,
+}
+
+/// Which text tells what a plugin did, and what stands in it.
+#[derive(Serialize)]
+struct NewestView {
+    says: &'static str,
+    plugin: String,
+    asked: String,
+    /// None where it would be long.
+    value: Option<String>,
 }
 
 impl ParametersView {
@@ -122,9 +138,9 @@ impl ParametersView {
             let field = fields.iter().find(|field| field.parameter.key == *key)?;
             Some(FieldView::new(field, conversation.is_some(), newest.as_ref()))
         };
-        let group = |(title, keys, folds): (&'static str, &[&str], bool)| {
+        let group = |(key, keys, folds): (&'static str, &[&str], bool)| {
             let fields: Vec<_> = keys.iter().filter_map(field).collect();
-            GroupView { title, folds, open: fields.iter().any(FieldView::is_of_interest), fields }
+            GroupView { key, folds, open: fields.iter().any(FieldView::is_of_interest), fields }
         };
         Ok(Self {
             action: match conversation {
@@ -145,14 +161,6 @@ impl ParametersView {
 
     /// The form with what was just done.
     pub fn saying(self, said: Said) -> Self {
-        let said = match said {
-            Said::Saved => "Saved. It holds from the next reply on.",
-            Said::SavedAsPreset => "Saved, and kept as a preset. It holds from the next reply on.",
-            Said::Reset => {
-                "That one is taken back. What else you changed is not saved before you press Save."
-            }
-            Said::Applied => "The preset is applied. It holds from the next reply on.",
-        };
         Self { said: Some(said), ..self }
     }
 
@@ -211,10 +219,10 @@ impl ParametersView {
 impl FieldView {
     fn new(field: &ParameterField, in_conversation: bool, newest: Option<&Trace>) -> Self {
         let key = field.parameter.key;
-        let own = if in_conversation { "this conversation" } else { "your defaults" };
+        let own = if in_conversation { "conversation" } else { "person" };
         let below = match field.inherited_from {
-            Level::Operator => "Rocket.toml",
-            Level::Person | Level::Conversation => "your defaults",
+            Level::Operator => "operator",
+            Level::Person | Level::Conversation => "person",
         };
         let (kind, range) = match &field.parameter.kind {
             ParameterKind::Number(range) => ("number", Some(range)),
@@ -223,22 +231,14 @@ impl FieldView {
             ParameterKind::Text => ("text", None),
             ParameterKind::Schema => ("schema", None),
         };
-        let label = match key {
-            "system_prompt" => "System prompt",
-            "prefill" => "Start the reply with",
-            "json_schema" => "JSON schema",
-            name => name,
-        };
         let text = field.own.clone().unwrap_or_default();
         let nothing = field.own.is_some() && text.is_empty();
         Self {
             key,
-            label,
-            is_name: label == key,
             about: field.parameter.about,
             kind,
             signed: range.is_some_and(|range| range.min.starts_with('-')),
-            range: range.map(|range| in_words(range, field.limit.as_deref())),
+            range: range.map(|range| RangeView::new(range, field.limit.as_deref())),
             text,
             inherited: field.inherited.clone(),
             origin: match &field.own {
@@ -257,32 +257,34 @@ impl FieldView {
     }
 
     fn is_of_interest(&self) -> bool {
-        self.set || self.newest.is_some() || self.lowered_to.is_some() || self.origin == Some("your defaults")
+        self.set || self.newest.is_some() || self.lowered_to.is_some() || self.origin == Some("person")
     }
 }
 
-fn in_words(range: &Range, limit: Option<&str>) -> String {
-    let readable = |number: &str| number.parse().map_or_else(|_| number.to_owned(), grouped);
-    match limit.filter(|limit| *limit != range.max) {
-        Some(limit) => format!("{} to {}, the operator's limit", readable(&range.min), readable(limit)),
-        None => format!("{} to {}", readable(&range.min), readable(&range.max)),
+impl RangeView {
+    fn new(range: &Range, limit: Option<&str>) -> Self {
+        let readable = |number: &str| number.parse().map_or_else(|_| number.to_owned(), grouped);
+        let limit = limit.filter(|limit| *limit != range.max);
+        let max = readable(limit.unwrap_or(&range.max));
+        Self { min: readable(&range.min), max, limited: limit.is_some() }
     }
 }
 
 /// What a plugin did to a parameter of a reply.
-fn by_plugin(trace: &Trace, key: &str) -> Option<String> {
+fn by_plugin(trace: &Trace, key: &str) -> Option<NewestView> {
+    let view = |says, plugin: &str, asked: &str, value| {
+        Some(NewestView { says, plugin: plugin.to_owned(), asked: asked.to_owned(), value })
+    };
     if key == "system_prompt" {
         let system = trace.prompt.iter().find(|part| part.origin == PartOrigin::System)?;
         let plugins = (!system.plugins.is_empty()).then(|| system.plugins.join(", "))?;
-        return Some(format!("For the newest reply it was changed by the plugin {plugins}."));
+        return view("system_prompt", &plugins, "", None);
     }
     let ParamTrace { value, by, .. } = trace.params.iter().find(|param| param.key == key)?;
-    let value = value.as_deref().filter(|value| value.len() <= 40).unwrap_or("another value");
+    let value = value.clone().filter(|value| value.len() <= 40);
     match by {
-        SetBy::Plugin(plugin) => Some(format!("For the newest reply the plugin {plugin} set {value}.")),
-        SetBy::Limit { plugin: Some(plugin), asked } => Some(format!(
-            "For the newest reply the plugin {plugin} set {asked}, above the operator's limit: {value} was used."
-        )),
+        SetBy::Plugin(plugin) => view("plugin", plugin, "", value),
+        SetBy::Limit { plugin: Some(plugin), asked } => view("limit", plugin, asked, value),
         _ => None,
     }
 }

@@ -26,7 +26,7 @@ pub struct PluginFormView {
     /// Nobody may turn it off.
     closed: bool,
     /// What was just done.
-    done: Option<String>,
+    done: Option<&'static str>,
     /// Whether something in it must be mended.
     wrong: bool,
 }
@@ -34,7 +34,8 @@ pub struct PluginFormView {
 /// A tick beside the settings.
 #[derive(Clone, Serialize)]
 struct SwitchView {
-    label: &'static str,
+    /// Which text stands beside it.
+    says: &'static str,
     on: bool,
 }
 
@@ -55,7 +56,7 @@ struct FieldView {
     origin: &'static str,
     /// Whether this form set it, so that it can be taken back.
     set: bool,
-    /// What holds then, in words.
+    /// What holds then: a quotation, or `empty`, `on` or `off`; of a secret whether the file has one.
     below: String,
     misfit: Option<String>,
     error: Option<String>,
@@ -67,15 +68,14 @@ impl PluginFormView {
     /// The administrator's form of a plugin.
     pub async fn of_operator(chat: &Chat, plugin: &str) -> Result<Self, ChatError> {
         let form = chat.operator_form(plugin).await?;
-        let label = "People may turn this plugin off";
-        let switch = (!form.closed).then_some(SwitchView { label, on: form.optional });
+        let switch = (!form.closed).then_some(SwitchView { says: "people_may", on: form.optional });
         Ok(Self::new(form, format!("/admin/plugins/{plugin}/settings"), switch, false))
     }
 
     /// A person's forms.
     pub async fn of_person(chat: &Chat, user: &User) -> Result<Vec<Self>, ChatError> {
         let view = |(form, on): (PluginForm, bool)| {
-            let switch = form.optional.then_some(SwitchView { label: "Use this plugin", on });
+            let switch = form.optional.then_some(SwitchView { says: "use", on });
             let action = format!("/account/plugins/{}", form.plugin);
             Self::new(form, action, switch, true)
         };
@@ -105,12 +105,10 @@ impl PluginFormView {
             self.type_again(&filled.typed, Some(reset));
         }
         let done = match filled.reset {
-            Some(_) => {
-                "That setting is taken back. What else you changed is not saved before you press Save."
-            }
-            None => "Saved. It holds from the next message on.",
+            Some(_) => "reset",
+            None => "saved",
         };
-        Self { done: Some(done.into()), ..self }
+        Self { done: Some(done), ..self }
     }
 
     /// The form as it was filled in, with what is wrong with it.
@@ -146,9 +144,9 @@ impl PluginFormView {
 impl From<Field> for FieldView {
     fn from(field: Field) -> Self {
         let below = match (field.kind, field.below.as_str()) {
-            ("secret", "") => "not set".into(),
+            ("secret", "") => String::new(),
             (_, "") => "empty".into(),
-            ("secret", _) => "the one in Rocket.toml".into(),
+            ("secret", _) => "file".into(),
             ("bool", "true") => "on".into(),
             ("bool", _) => "off".into(),
             ("list", lines) => shortened(&lines.replace('\n', ", ")),
@@ -158,9 +156,9 @@ impl From<Field> for FieldView {
             lines: matches!(field.kind, "text" | "list") || field.text.contains('\n'),
             set: field.origin == Origin::Form || field.misfit.is_some(),
             origin: match field.origin {
-                Origin::Default => "Default",
-                Origin::File => "From Rocket.toml",
-                Origin::Form => "Set here",
+                Origin::Default => "default",
+                Origin::File => "file",
+                Origin::Form => "form",
             },
             name: field.name,
             label: field.label,

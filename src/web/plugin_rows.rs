@@ -1,4 +1,4 @@
-//! What the list of plugins receives: a row for each, with its state in words and its calls in numbers.
+//! What the list of plugins receives: a row for each, with its state and its calls in numbers.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ pub struct RowView {
     colour: &'static str,
     /// Its files do not load, and the version before works on.
     outdated: bool,
-    /// What the state means.
-    sentence: String,
+    /// Which text tells what the state means.
+    advice: &'static str,
     error: Option<String>,
     stats: StatsView,
 }
@@ -58,7 +58,7 @@ pub struct RowView {
 impl RowView {
     /// `place` is its place among those that messages meet.
     pub fn new(plugin: &PluginInfo, place: Option<usize>) -> Self {
-        let (state, colour) = in_words(plugin.state);
+        let (state, colour) = named(plugin.state);
         let calls = plugin.stats.iter().fold(CallStats::default(), |sum, (_, stats)| sum.and(*stats));
         let works = matches!(plugin.state, PluginState::Running | PluginState::OnTrial);
         let failed = (plugin.state == PluginState::Resting).then(|| plugin.last_failure.clone()).flatten();
@@ -75,7 +75,7 @@ impl RowView {
             state,
             colour,
             outdated: plugin.error.is_some() && works,
-            sentence: sentence(plugin).to_owned(),
+            advice: advice(plugin),
             error: plugin.error.clone().or(failed),
             stats: StatsView::from(calls),
         }
@@ -109,14 +109,14 @@ pub fn path(id: &str) -> String {
     format!("/admin/plugins/{}", RawStr::new(id).percent_encode())
 }
 
-/// The state's word, and the colour that goes with it.
-fn in_words(state: PluginState) -> (&'static str, &'static str) {
+/// The state's name, and the colour that goes with it.
+fn named(state: PluginState) -> (&'static str, &'static str) {
     match state {
         PluginState::Running => ("running", "good"),
         PluginState::Disabled => ("disabled", "off"),
         PluginState::Broken => ("broken", "bad"),
         PluginState::Resting => ("resting", "bad"),
-        PluginState::OnTrial => ("on trial", "warm"),
+        PluginState::OnTrial => ("on_trial", "warm"),
     }
 }
 
@@ -128,35 +128,17 @@ fn is_troubled(plugin: &PluginInfo) -> bool {
     }
 }
 
-/// What the state means, and what to do about it.
-fn sentence(plugin: &PluginInfo) -> &'static str {
+/// The text that tells what the state means, and what to do about it.
+fn advice(plugin: &PluginInfo) -> &'static str {
     match (plugin.state, plugin.error.is_some(), plugin.refuses) {
-        (PluginState::Disabled, ..) => {
-            "It is disabled: messages pass it by. Enabled, it works from the next message on."
-        }
-        (PluginState::Broken, _, false) => {
-            "It never loaded, so it is left out. Mend the file: it is taken over with the next message."
-        }
-        (PluginState::Broken, _, true) => {
-            "It never loaded, and it must not be skipped: every request is refused. Mend the file, or disable it."
-        }
-        (PluginState::Resting, _, false) => {
-            "It failed too often in a row and is skipped. Edit the file and it is tried again, or try it again now."
-        }
-        (PluginState::Resting, _, true) => {
-            "It failed too often in a row, and it must not be skipped: every request is refused. Edit the file and it \
-             is tried again, or try it again now, or disable it."
-        }
-        (PluginState::OnTrial, false, _) => {
-            "It rested, and is called again. One more failure makes it rest again; one success ends the trial."
-        }
-        (PluginState::Running | PluginState::OnTrial, true, _) => {
-            "The file was edited and does not load: the version before the edit goes on working. Mend the file, and it \
-             is taken over with the next message."
-        }
-        (PluginState::Running, false, _) => {
-            "It works. An edit of its file takes effect with the next message."
-        }
+        (PluginState::Disabled, ..) => "disabled",
+        (PluginState::Broken, _, false) => "broken",
+        (PluginState::Broken, _, true) => "broken_refuses",
+        (PluginState::Resting, _, false) => "resting",
+        (PluginState::Resting, _, true) => "resting_refuses",
+        (PluginState::OnTrial, false, _) => "on_trial",
+        (PluginState::Running | PluginState::OnTrial, true, _) => "outdated",
+        (PluginState::Running, false, _) => "running",
     }
 }
 

@@ -18,7 +18,7 @@ pub struct StepView {
     plugin: Option<String>,
     /// It is a call of the plugin whose page this is.
     own: bool,
-    /// A name of its own for each outcome, and the words that a person reads.
+    /// How it looks, and which text tells the outcome.
     kind: &'static str,
     outcome: &'static str,
     reason: Option<String>,
@@ -31,6 +31,8 @@ struct RowView {
     kind: &'static str,
     sign: &'static str,
     text: String,
+    /// Which text stands for lines that are left out; their number is then in `text`.
+    gap: Option<&'static str>,
 }
 
 impl StepView {
@@ -42,12 +44,12 @@ impl StepView {
 
     fn new(step: Step, own: &str, left: &mut usize) -> Self {
         let (kind, outcome) = match &step.outcome {
-            Outcome::Shown => ("shown", ""),
-            Outcome::Unchanged => ("unchanged", "changes nothing"),
-            Outcome::Changed => ("changed", "changes"),
-            Outcome::Answers => ("changed", "answers in place of the model"),
-            Outcome::AsksAgain => ("changed", "asks for another reply, with a hint"),
-            Outcome::Names => ("changed", "names the conversation"),
+            Outcome::Shown => ("shown", "shown"),
+            Outcome::Unchanged => ("unchanged", "unchanged"),
+            Outcome::Changed => ("changed", "changed"),
+            Outcome::Answers => ("changed", "answers"),
+            Outcome::AsksAgain => ("changed", "asks_again"),
+            Outcome::Names => ("changed", "names"),
             Outcome::Refuses(_) => ("refused", "refuses"),
             Outcome::Failed(_) => ("failed", "fails"),
         };
@@ -55,7 +57,7 @@ impl StepView {
         let mut lines = rows(&step.lines, whole);
         if lines.len() > *left {
             lines.truncate(*left);
-            lines.push(gap("The rest is not shown.".into()));
+            lines.push(gap("rest", String::new()));
         }
         *left = left.saturating_sub(lines.len());
         let reason = match step.outcome {
@@ -99,19 +101,19 @@ fn row(line: &DiffLine) -> RowView {
         text.truncate(end);
         text.push('…');
     }
-    RowView { kind, sign, text }
+    RowView { kind, sign, text, gap: None }
 }
 
 fn left_out(count: usize) -> Option<RowView> {
     match count {
         0 => None,
-        1 => Some(gap("1 line as before".into())),
-        _ => Some(gap(format!("{count} lines as before"))),
+        1 => Some(gap("one", "1".into())),
+        _ => Some(gap("many", count.to_string())),
     }
 }
 
-fn gap(text: String) -> RowView {
-    RowView { kind: "gap", sign: "", text }
+fn gap(says: &'static str, count: String) -> RowView {
+    RowView { kind: "gap", sign: "", text: count, gap: Some(says) }
 }
 
 #[cfg(test)]
@@ -123,11 +125,14 @@ mod tests {
         let line = |at| DiffLine { sign: if at == 10 { '+' } else { ' ' }, text: format!("line {at}") };
         let lines: Vec<_> = (0..15).map(line).collect();
 
-        let texts: Vec<_> = rows(&lines, false).into_iter().map(|row| row.text).collect();
+        let rows_near = rows(&lines, false);
+        let gaps = [rows_near.first().unwrap().gap, rows_near.last().unwrap().gap];
+        let texts: Vec<_> = rows_near.into_iter().map(|row| row.text).collect();
 
-        assert_eq!(texts.first().unwrap(), "7 lines as before");
+        assert_eq!(gaps, [Some("many"), Some("one")]);
+        assert_eq!(texts.first().unwrap(), "7");
         assert_eq!(texts[1..texts.len() - 1], (7..14).map(|at| format!("line {at}")).collect::<Vec<_>>());
-        assert_eq!(texts.last().unwrap(), "1 line as before");
+        assert_eq!(texts.last().unwrap(), "1");
         assert_eq!(rows(&lines, true).len(), 15);
     }
 }

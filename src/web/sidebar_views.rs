@@ -20,6 +20,7 @@ pub struct SidebarView {
 /// Conversations under one heading; none where they go on with the last one of the page before.
 #[derive(Serialize)]
 struct GroupView {
+    /// A period as [`period`] tells it, or `pinned`.
     name: Option<String>,
     conversations: Vec<ConversationView>,
 }
@@ -49,7 +50,7 @@ impl SidebarView {
         if !pinned.is_empty() {
             let conversations =
                 pinned.iter().map(|one| ConversationView::new(one, Some(one.id) == open)).collect();
-            sidebar.groups.insert(0, GroupView { name: Some("Pinned".into()), conversations });
+            sidebar.groups.insert(0, GroupView { name: Some("pinned".into()), conversations });
         }
         Ok(sidebar)
     }

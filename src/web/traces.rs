@@ -56,14 +56,14 @@ struct TraceView {
     trace: Option<Told>,
 }
 
-/// A trace in words.
+/// A trace in parts: which texts tell it, and what stands in them.
 #[derive(Serialize)]
 struct Told {
     model: String,
     seed: Option<u32>,
     attempts: u32,
     spent: Vec<(&'static str, String)>,
-    reread: Option<String>,
+    reread: Option<RereadView>,
     hooks: Vec<HookView>,
     prompt: Vec<PartView>,
     origins: Vec<&'static str>,
@@ -73,22 +73,41 @@ struct Told {
 }
 
 #[derive(Serialize)]
+struct RereadView {
+    plugin: String,
+    tokens: String,
+}
+
+#[derive(Serialize)]
 struct HookView {
     plugin: String,
     version: String,
     hook: String,
     kind: &'static str,
-    outcome: String,
-    cost: String,
+    outcome: &'static str,
+    took: String,
+    operations: String,
+    pieces: Option<PiecesView>,
     failure: Option<String>,
     changes: Vec<ChangeView>,
     more_changes: usize,
 }
 
+/// The pieces of a reply that a hook saw.
+#[derive(Serialize)]
+struct PiecesView {
+    count: String,
+    changed: String,
+    longest: String,
+}
+
 #[derive(Serialize)]
 struct ChangeView {
     part: String,
-    place: String,
+    says: &'static str,
+    at: usize,
+    removed: String,
+    added: String,
     /// The class of each line, its sign, its text; none where the text is not kept.
     lines: Option<Vec<(&'static str, &'static str, String)>>,
 }
@@ -96,7 +115,8 @@ struct ChangeView {
 #[derive(Serialize)]
 struct PartView {
     origin: &'static str,
-    label: String,
+    label: &'static str,
+    number: Option<usize>,
     plugins: String,
     chars: usize,
     text: Option<String>,
@@ -106,7 +126,9 @@ struct PartView {
 struct ParamView {
     key: String,
     value: Option<String>,
-    by: String,
+    by: &'static str,
+    plugin: Option<String>,
+    asked: Option<String>,
     differs: bool,
 }
 
@@ -138,13 +160,9 @@ impl From<Trace> for Told {
         let known = ["template", "system", "user", "assistant", "plugin"];
         Self {
             spent: spent(&trace),
-            reread: trace.reread.map(|reread| {
-                let tokens = grouped(reread.tokens as u64);
-                format!(
-                    "The plugin {} changed text that stands before earlier messages, so {tokens} tokens of them had to be read again.",
-                    reread.plugin
-                )
-            }),
+            reread: trace
+                .reread
+                .map(|reread| RereadView { tokens: grouped(reread.tokens as u64), plugin: reread.plugin }),
             hooks: trace.hooks.into_iter().map(HookView::from).collect(),
             prompt: trace.prompt.into_iter().map(PartView::from).collect(),
             origins: known.into_iter().filter(|kind| origins.contains(kind)).collect(),
@@ -163,35 +181,32 @@ fn spent(trace: &Trace) -> Vec<(&'static str, String)> {
     let read = spent.prompt_tokens.saturating_sub(spent.reused_tokens);
     let tokens = |count: u32| grouped(count.into());
     vec![
-        ("Waited in the queue", duration(spent.queue_micros)),
-        ("Read the prompt in", duration(spent.prefill_micros)),
-        ("Wrote for", duration(spent.decode_micros)),
-        ("Tokens of the prompt", tokens(spent.prompt_tokens)),
-        ("… that were in memory", tokens(spent.reused_tokens)),
-        ("… that were read", tokens(read)),
-        ("Tokens written", tokens(spent.written_tokens)),
+        ("queue", duration(spent.queue_micros)),
+        ("prompt", duration(spent.prefill_micros)),
+        ("writing", duration(spent.decode_micros)),
+        ("prompt_tokens", tokens(spent.prompt_tokens)),
+        ("reused_tokens", tokens(spent.reused_tokens)),
+        ("read_tokens", tokens(read)),
+        ("written_tokens", tokens(spent.written_tokens)),
     ]
 }
 
 impl From<HookTrace> for HookView {
     fn from(hook: HookTrace) -> Self {
-        let mut cost = format!("{}, {} operations", duration(hook.micros), grouped(hook.operations));
-        if let Some(calls) = hook.calls {
-            let (count, changed) = (grouped(calls.count), grouped(calls.changed));
-            let (worst, s) = (duration(calls.worst_micros), if calls.count == 1 { "" } else { "s" });
-            cost.push_str(&format!(
-                "; {count} piece{s}, {changed} of them changed, the longest took {worst}"
-            ));
-        }
+        let pieces = hook.calls.map(|calls| PiecesView {
+            count: grouped(calls.count),
+            changed: grouped(calls.changed),
+            longest: duration(calls.worst_micros),
+        });
         let (kind, outcome) = match &hook.outcome {
-            HookOutcome::Unchanged => ("unchanged", "changed nothing"),
+            HookOutcome::Unchanged => ("unchanged", "unchanged"),
             HookOutcome::Changed => ("changed", "changed"),
-            HookOutcome::Answered => ("changed", "answered in the model's place"),
-            HookOutcome::Denied => ("failed", "refused"),
-            HookOutcome::Stopped => ("changed", "ended the reply"),
-            HookOutcome::Retry => ("changed", "asked for another reply"),
+            HookOutcome::Answered => ("changed", "answered"),
+            HookOutcome::Denied => ("failed", "denied"),
+            HookOutcome::Stopped => ("changed", "stopped"),
+            HookOutcome::Retry => ("changed", "retry"),
             HookOutcome::Failed(_) => ("failed", "failed"),
-            HookOutcome::Resting => ("failed", "was not called: it failed too often and rests"),
+            HookOutcome::Resting => ("failed", "resting"),
         };
         let failure = match hook.outcome {
             HookOutcome::Failed(sentence) => Some(sentence),
@@ -202,8 +217,10 @@ impl From<HookTrace> for HookView {
             version: hook.version,
             hook: hook.hook,
             kind,
-            outcome: outcome.into(),
-            cost,
+            outcome,
+            took: duration(hook.micros),
+            operations: grouped(hook.operations),
+            pieces,
             failure,
             changes: hook.changes.into_iter().map(ChangeView::from).collect(),
             more_changes: hook.more_changes,
@@ -214,11 +231,15 @@ impl From<HookTrace> for HookView {
 impl From<Change> for ChangeView {
     fn from(change: Change) -> Self {
         let (at, removed, added) = (change.at, change.removed, change.added);
-        let place = match (removed, added) {
-            (0, added) => format!("{} came at {at}", characters(added)),
-            (removed, 0) => format!("{} went at {at}", characters(removed)),
-            (removed, added) => format!("{} became {added} at {at}", characters(removed)),
+        let says = match (removed, added) {
+            (0, 1) => "came_one",
+            (0, _) => "came_many",
+            (1, 0) => "went_one",
+            (_, 0) => "went_many",
+            (1, _) => "became_one",
+            _ => "became_many",
         };
+        let [removed, added] = [removed, added].map(|count| grouped(count as u64));
         let line = |line: &str| match line.split_at_checked(2) {
             Some(("- ", text)) => ("went", "−", text.to_owned()),
             Some(("+ ", text)) => ("came", "+", text.to_owned()),
@@ -228,7 +249,7 @@ impl From<Change> for ChangeView {
             _ => ("stayed", " ", line.to_owned()),
         };
         let lines = change.diff.map(|diff| diff.lines().map(line).collect());
-        Self { part: change.part, place, lines }
+        Self { part: change.part, says, at, removed, added, lines }
     }
 }
 
@@ -236,34 +257,38 @@ impl From<PromptPart> for PartView {
     fn from(part: PromptPart) -> Self {
         let plugins = part.plugins.join(", ");
         let label = match (part.origin, part.number) {
-            (PartOrigin::Template, _) => "Chat template".into(),
-            (PartOrigin::System, None | Some(1)) => "System prompt".into(),
-            (PartOrigin::System, Some(number)) => format!("System prompt {number}"),
-            (PartOrigin::User, Some(number)) => format!("Your message {number}"),
-            (PartOrigin::User, None) => "Your message".into(),
-            (PartOrigin::Assistant, Some(number)) => format!("Reply {number}"),
-            (PartOrigin::Assistant, None) => "Beginning of the reply".into(),
-            (PartOrigin::Plugin, _) => format!("Plugin {plugins}"),
+            (PartOrigin::Template, _) => "template",
+            (PartOrigin::System, None | Some(1)) => "system",
+            (PartOrigin::System, Some(_)) => "system_further",
+            (PartOrigin::User, Some(_)) => "user_numbered",
+            (PartOrigin::User, None) => "user",
+            (PartOrigin::Assistant, Some(_)) => "reply_numbered",
+            (PartOrigin::Assistant, None) => "reply",
+            (PartOrigin::Plugin, _) => "plugin",
         };
-        let plugins = if part.origin == PartOrigin::Plugin { String::new() } else { plugins };
-        Self { origin: kind(part.origin), label, plugins, chars: part.chars, text: part.text }
+        Self {
+            origin: kind(part.origin),
+            label,
+            number: part.number,
+            plugins,
+            chars: part.chars,
+            text: part.text,
+        }
     }
 }
 
 impl From<ParamTrace> for ParamView {
     fn from(param: ParamTrace) -> Self {
         let differs = param.by != SetBy::Operator;
-        let by = match param.by {
-            SetBy::Operator => "operator".into(),
-            SetBy::Person => "you".into(),
-            SetBy::Conversation => "this conversation".into(),
-            SetBy::Plugin(plugin) => format!("plugin {plugin}"),
-            SetBy::Limit { plugin: Some(plugin), asked } => {
-                format!("operator's limit; the plugin {plugin} set {asked}")
-            }
-            SetBy::Limit { plugin: None, asked } => format!("operator's limit; {asked} was asked for"),
+        let (by, plugin, asked) = match param.by {
+            SetBy::Operator => ("operator", None, None),
+            SetBy::Person => ("person", None, None),
+            SetBy::Conversation => ("conversation", None, None),
+            SetBy::Plugin(plugin) => ("plugin", Some(plugin), None),
+            SetBy::Limit { plugin: None, asked } => ("limit", None, Some(asked)),
+            SetBy::Limit { plugin, asked } => ("limit_plugin", plugin, Some(asked)),
         };
-        Self { key: param.key, value: param.value, by, differs }
+        Self { key: param.key, value: param.value, by, plugin, asked, differs }
     }
 }
 
@@ -274,13 +299,6 @@ fn kind(origin: PartOrigin) -> &'static str {
         PartOrigin::User => "user",
         PartOrigin::Assistant => "assistant",
         PartOrigin::Plugin => "plugin",
-    }
-}
-
-fn characters(count: usize) -> String {
-    match count {
-        1 => "1 character".into(),
-        count => format!("{} characters", grouped(count as u64)),
     }
 }
 
@@ -308,7 +326,10 @@ mod tests {
 
         let view = ChangeView::from(change);
 
-        assert_eq!(view.place, "24 characters became 18 at 5");
+        assert_eq!(
+            (view.says, view.removed, view.added, view.at),
+            ("became_many", "24".into(), "18".into(), 5)
+        );
         assert!(view.lines.is_none());
     }
 }

@@ -290,20 +290,19 @@ pub struct ModelView {
     state: &'static str,
     name: String,
     percent: u8,
+    /// Why it failed; empty when the server is stopping.
     sentence: String,
 }
 
 impl ModelView {
-    /// Puts the engine's state into words.
+    /// Of the engine's state.
     pub fn new(state: EngineState) -> Self {
         let view = |state, name, percent, sentence| Self { state, name, percent, sentence };
         match state {
-            EngineState::Loading { percent } => {
-                view("loading", String::new(), percent, format!("The model is loading: {percent} %."))
-            }
+            EngineState::Loading { percent } => view("loading", String::new(), percent, String::new()),
             EngineState::Ready(model) => view("ready", model.name.clone(), 100, String::new()),
             EngineState::Failed(sentence) => view("failed", String::new(), 0, sentence),
-            EngineState::Stopped => view("failed", String::new(), 0, "The server is stopping.".into()),
+            EngineState::Stopped => view("failed", String::new(), 0, String::new()),
         }
     }
 }

@@ -280,3 +280,13 @@ async fn trying_shows_what_every_plugin_changes_on_a_conversation_without_a_mode
     let list = page(&ada, "/admin/plugins").await;
     assert_eq!(list.matches("<dt>calls</dt><dd>0</dd>").count(), 2, "it counts nothing: {list}");
 }
+
+#[tokio::test]
+async fn the_note_that_the_server_does_not_answer_is_not_a_plugins() {
+    let (_app, ada) = with_shout().await;
+
+    let page = page(&ada, "/admin/plugins/shout").await;
+
+    let note = page.split("id=\"unreachable\">").nth(1).unwrap().split("</template>").next().unwrap();
+    assert!(note.contains("did not answer") && !note.contains("Plugin"), "{note}");
+}

@@ -37,6 +37,7 @@ mod reload;
 mod replies;
 mod shipped;
 mod temporary;
+mod texts;
 mod traces;
 mod trouble;
 mod versions;

@@ -40,7 +40,7 @@ impl Home {
     /// `toml` becomes `Rocket.toml`.
     pub fn new(toml: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for shared in ["templates", "static"] {
+        for shared in ["templates", "static", "texts"] {
             std::os::unix::fs::symlink(repository().join(shared), folder.path().join(shared)).unwrap();
         }
         fs::create_dir(folder.path().join("plugins")).unwrap();
