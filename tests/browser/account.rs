@@ -68,7 +68,11 @@ async fn a_conversation_is_downloaded_and_taken_over_again() {
     window
         .until("document.querySelector('#data .form-error')?.textContent.includes('no export of Fireside')")
         .await;
-    seat.leave().await;
+    let console = window.console().await;
+    assert!(
+        console.iter().all(|line| line.contains("/account/import") && line.contains("422")),
+        "{console:?}"
+    );
 }
 
 #[tokio::test]

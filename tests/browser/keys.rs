@@ -60,9 +60,10 @@ const REACH: &str = "(() => {
     return false;
 })()";
 
-/// What can be used and was not reached, or did not show it. The scrim only repeats a button beside it.
+/// What can be used and was not reached, or did not show it. The scrim, and what is hidden from readers of the screen, only
+/// repeats a button beside it.
 const MISSED: &str = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), textarea, select, summary')]
-    .filter(it => it.checkVisibility({ visibilityProperty: true }) && !it.disabled && !it.matches('.scrim'))
+    .filter(it => it.checkVisibility({ visibilityProperty: true }) && !it.disabled && !it.matches('.scrim, [aria-hidden=true]'))
     .filter(it => it.dataset.reached !== 'seen').map(it => it.dataset.reached + ': ' + it.outerHTML.slice(0, 120))";
 
 #[tokio::test]
