@@ -56,9 +56,10 @@ impl Search {
         &self.0
     }
 
-    /// Whether something is looked for in a script that does not set spaces between words, so that an index of words cannot tell.
-    pub fn is_spaceless(&self) -> bool {
-        self.0.iter().any(|term| term.text.contains(is_spaceless))
+    /// The longest piece that is looked for in a script without spaces between words, where an index of words cannot tell.
+    pub fn spaceless(&self) -> Option<&str> {
+        let pieces = self.0.iter().flat_map(|term| term.text.split(|c| !is_spaceless(c)));
+        pieces.filter(|piece| !piece.is_empty()).max_by_key(|piece| piece.len())
     }
 
     /// The text around the first word that was looked for, or its beginning.
@@ -205,8 +206,8 @@ mod tests {
     fn where_words_are_not_set_apart_any_place_will_do() {
         assert_eq!(shown("東京", "昨日は東京へ、また東京"), "昨日は[東京]へ、また[東京]");
         assert_eq!(shown("が", "かがみ"), "か[が]み");
-        assert!(Search::parse("tokyo 東京").unwrap().is_spaceless());
-        assert!(!Search::parse("서울 tokyo").unwrap().is_spaceless());
+        assert_eq!(Search::parse("tokyo x東京y 京").unwrap().spaceless(), Some("東京"));
+        assert_eq!(Search::parse("서울 tokyo").unwrap().spaceless(), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::support::PATIENCE;
 pub const ENTER: &str = "\u{E007}";
 pub const ARROW_UP: &str = "\u{E013}";
 pub const ESCAPE: &str = "\u{E00C}";
-pub const TAB: &str = "\u{E004}";
+const TAB: &str = "\u{E004}";
 pub const SHIFT: &str = "\u{E008}";
 
 /// Where pictures go, for people to look at.
@@ -164,6 +164,13 @@ impl Window {
     async fn find(&self, selector: &str) -> Result<String, String> {
         let found = json!({ "using": "css selector", "value": selector });
         self.call(Method::POST, "element", found).await.map(|element| id(&element).to_owned())
+    }
+
+    /// Presses Tab, wherever the focus is: a field for files would take what is typed into it for a path.
+    pub async fn tab(&self) {
+        let strokes = json!([{ "type": "keyDown", "value": TAB }, { "type": "keyUp", "value": TAB }]);
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": strokes });
+        self.call(Method::POST, "actions", json!({ "actions": [keyboard] })).await.unwrap();
     }
 
     /// Types into whatever has the focus.
