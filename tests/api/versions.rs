@@ -242,3 +242,34 @@ async fn the_real_model_goes_on_exactly_where_an_edited_answer_ends() {
     let trace = ada.page(&format!("/c/{conversation}/messages/{id}/trace")).await;
     assert!(unescape(&trace).contains(beginning), "the prompt ends with it");
 }
+
+#[tokio::test]
+async fn after_another_branch_is_shown_only_what_differs_is_read() {
+    let home = Home::new(&format!(
+        "[default.llm]\nmodel = {:?}\nn_ctx = 1024\n[default.generation]\ntemperature = 0.0\nmax_tokens = 24\n",
+        real_model()
+    ));
+    let app = TestApp::start_in(home).await;
+    app.wait_until_ready().await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let messages = format!("/c/{conversation}/messages");
+    ada.ask(&conversation, &"A hearth keeps a house warm and its people together. ".repeat(25)).await;
+    let old = ada.send(&conversation, "Say it in fewer words.").await;
+    ada.read(&old).await;
+    let asked = ids(&ada, &conversation).await[2].clone();
+    let edited =
+        act(&ada, Method::PUT, &format!("{messages}/{asked}"), &[("message", "And in verse?")]).await;
+    read(&ada, &conversation, &edited).await;
+
+    act(&ada, Method::POST, &format!("{messages}/{}/show", old.id), &[]).await;
+    let next = ada.send(&conversation, "Thank you.").await;
+    ada.read(&next).await;
+
+    let figures = ada.page(&format!("{messages}/{}/figures", next.id)).await;
+    let (before, _) = figures.split_once(" from memory").expect("something was in memory");
+    let (read, reused) = before.rsplit_once(" tokens read, ").unwrap();
+    let read = read.rsplit_once("<p>").unwrap().1;
+    let [read, reused] = [read, reused].map(|number| number.replace(',', "").parse::<u32>().unwrap());
+    assert!(read > 300 && read - reused < 120, "{read} tokens, {reused} of them from memory");
+}
