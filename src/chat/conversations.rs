@@ -43,6 +43,11 @@ impl Chat {
         Ok(self.store.shelf(user.id, Shelf::Pinned, Place::TOP, MAX_PINNED as u32).await?)
     }
 
+    /// The temporary conversations in which something was said.
+    pub async fn temporary(&self, user: &User) -> Result<Vec<Conversation>, ChatError> {
+        Ok(self.store.temporary(user.id).await?)
+    }
+
     /// A page of the conversations on a shelf, the last written in first.
     pub async fn shelf(
         &self,

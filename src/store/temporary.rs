@@ -46,6 +46,14 @@ impl Store {
         Ok((self.insert_blank(user, ConversationId::temporary()).await?, gone))
     }
 
+    /// A person's temporary conversations, the last written in first; blank ones do not count.
+    pub async fn temporary(&self, user: UserId) -> Result<Vec<Conversation>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT * FROM conversations WHERE user_id = $1 AND head_id IS NOT NULL ORDER BY updated_at DESC, id DESC",
+        );
+        Ok(query.bind(user).fetch_all(&self.memory).await?)
+    }
+
     /// Refuses what would be written into memory that is full.
     pub(super) async fn check_memory(&self) -> Result<(), StoreError> {
         let used = sqlx::query_scalar(
@@ -92,6 +100,8 @@ mod tests {
         assert!(store.trace(ada, id, begun.reply.id).await.is_ok());
         assert!(matches!(store.branch(eve, id).await, Err(StoreError::NotFound)));
         assert_eq!(listed(&store, ada).await, []);
+        let mine: Vec<_> = store.temporary(ada).await.unwrap().into_iter().map(|it| it.id).collect();
+        assert_eq!((mine, store.temporary(eve).await.unwrap()), (vec![fork.id, id], vec![]));
         assert_eq!(store.search(ada, &Search::parse("xylophone").unwrap(), i64::MAX, 9).await.unwrap(), []);
         for file in std::fs::read_dir(folder.path()).unwrap() {
             let bytes = std::fs::read(file.unwrap().path()).unwrap();

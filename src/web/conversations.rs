@@ -36,6 +36,13 @@ pub(super) struct Pushed {
     push_url: rocket::http::Header<'static>,
 }
 
+/// A fragment that changes pieces of the page by their ids, and nothing in the place of what asked.
+#[derive(Responder)]
+struct Pieces {
+    inner: Template,
+    reswap: rocket::http::Header<'static>,
+}
+
 #[get("/")]
 async fn home(user: SignedIn, chat: &State<Chat>) -> Result<Redirect, WebError> {
     let latest = chat.latest(&user).await?;
@@ -192,26 +199,24 @@ async fn put_on_shelf(
     Ok(Either::Left(Template::render("partials/sidebar", sidebar)))
 }
 
-/// Deletes; where the conversation was on the screen, its neighbour takes its place.
+/// Deletes; where the conversation was on the screen, its neighbour takes its place. Otherwise its row goes, and what is read stays.
 #[delete("/c/<id>")]
 async fn delete(
     user: SignedIn,
     id: ConversationId,
     htmx: Htmx,
     chat: &State<Chat>,
-) -> Result<Either<Pushed, Either<Template, Redirect>>, WebError> {
+) -> Result<Either<Pushed, Either<Pieces, Redirect>>, WebError> {
     let neighbour = chat.delete(&user, id).await?;
     if !htmx.fragment {
         return Ok(Either::Right(Either::Right(Redirect::to(address(&neighbour)))));
     }
-    let open = htmx.open.filter(|open| *open != id);
-    match open {
-        Some(_) => {
-            let gone = context! { id: id.to_string() };
-            Ok(Either::Right(Either::Left(Template::render("partials/deleted", gone))))
-        }
-        None => Ok(Either::Left(navigate(chat, &user, neighbour).await?)),
+    if htmx.open.is_none_or(|open| open == id) {
+        return Ok(Either::Left(navigate(chat, &user, neighbour).await?));
     }
+    let inner = Template::render("partials/deleted", context! { id: id.to_string() });
+    let reswap = rocket::http::Header::new("HX-Reswap", "none");
+    Ok(Either::Right(Either::Left(Pieces { inner, reswap })))
 }
 
 /// Shows a conversation that was just made.

@@ -20,7 +20,7 @@ pub struct SidebarView {
 /// Conversations under one heading; none where they go on with the last one of the page before.
 #[derive(Serialize)]
 struct GroupView {
-    /// A period as [`period`] tells it, or `pinned`.
+    /// A period as [`period`] tells it, `pinned` or `temporary`.
     name: Option<String>,
     conversations: Vec<ConversationView>,
 }
@@ -32,25 +32,36 @@ pub struct ConversationView {
     title: String,
     active: bool,
     shelf: Shelf,
+    temporary: bool,
 }
 
 impl ConversationView {
     /// `active` marks the conversation on the screen.
     pub fn new(conversation: &Conversation, active: bool) -> Self {
         let Conversation { id, title, shelf, .. } = conversation;
-        Self { id: id.to_string(), title: title.to_string(), active, shelf: *shelf }
+        Self {
+            id: id.to_string(),
+            title: title.to_string(),
+            active,
+            shelf: *shelf,
+            temporary: id.is_temporary(),
+        }
     }
 }
 
 impl SidebarView {
-    /// What stands beside every conversation: the pinned ones, and the first page of the others. `open` is the one on the screen.
+    /// What stands beside every conversation: temporary and pinned ones, and the first page of the others. `open` is the one on the screen.
     pub async fn load(chat: &Chat, user: &User, open: Option<ConversationId>) -> Result<Self, ChatError> {
-        let pinned = chat.pinned(user).await?;
         let mut sidebar = Self::page(chat, user, Shelf::Listed, Place::TOP, open).await?;
-        if !pinned.is_empty() {
-            let conversations =
-                pinned.iter().map(|one| ConversationView::new(one, Some(one.id) == open)).collect();
-            sidebar.groups.insert(0, GroupView { name: Some("pinned".into()), conversations });
+        for (name, above) in
+            [("pinned", chat.pinned(user).await?), ("temporary", chat.temporary(user).await?)]
+        {
+            if !above.is_empty() {
+                let rows = above.iter().map(|one| ConversationView::new(one, Some(one.id) == open));
+                sidebar
+                    .groups
+                    .insert(0, GroupView { name: Some(name.into()), conversations: rows.collect() });
+            }
         }
         Ok(sidebar)
     }

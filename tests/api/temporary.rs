@@ -99,7 +99,10 @@ async fn a_deleted_one_is_gone_and_another_conversation_takes_its_place() {
 
 #[tokio::test]
 async fn the_models_memory_of_it_stays_off_the_disk() {
-    let toml = format!("[default.llm]\nmodel = {}\nkv_disk_mib = 200\n", json!(real_model()));
+    let toml = format!(
+        "[default.llm]\nmodel = {}\nkv_disk_mib = 200\n[default.generation]\nmax_tokens = 40\n",
+        json!(real_model())
+    );
     let app = TestApp::start_in(Home::new(&toml)).await;
     let ada = app.person("ada").await;
     let saved = || {

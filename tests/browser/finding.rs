@@ -173,6 +173,10 @@ async fn a_long_list_grows_as_one_scrolls() {
     window.click(".conversation [hx-delete]").await;
     window.click("#confirm .danger").await;
     window.until(&format!("{count} === 130")).await;
+    // What is read stays where it is.
+    assert!(window.eval::<bool>("document.querySelector('#chat #message') !== null").await);
+    seat.send("still here").await;
+    seat.until_over(2).await;
     seat.leave().await;
 }
 

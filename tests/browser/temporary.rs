@@ -6,7 +6,7 @@ use super::Seat;
 use super::looks::inspect;
 
 #[tokio::test]
-async fn a_temporary_conversation_says_so_is_in_no_list_and_can_be_deleted() {
+async fn a_temporary_conversation_says_so_and_can_be_deleted() {
     let seat = Seat::echo().await;
     let window = &seat.window;
     seat.send("kept").await;
@@ -22,7 +22,11 @@ async fn a_temporary_conversation_says_so_is_in_no_list_and_can_be_deleted() {
     assert_eq!(seat.last_text().await, "unkept");
     assert!(window.text().await.contains("Temporary"));
     let titles = "[...document.querySelectorAll('.conversation > a:first-child')].map(it => it.textContent)";
-    assert_eq!(window.eval::<Vec<String>>(titles).await, ["kept"]);
+    assert_eq!(window.eval::<Vec<String>>(titles).await, ["unkept", "kept"]);
+    assert_eq!(
+        window.eval::<String>("document.querySelector('#conversations h2').textContent").await,
+        "Temporary"
+    );
     // It is there after a reload, and gone when it is deleted.
     window.reload().await;
     window.until("document.querySelectorAll('.message').length === 2").await;
