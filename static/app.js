@@ -48,12 +48,12 @@ function arrive(added = []) {
     if (place) inTime(() => paint(body));
     else paint(body);
   }
-  for (const time of all("time:not([title])")) localize(time);
+  all("time:not([title])").forEach(localize);
   const reply = added.find(node => node.matches?.("article.assistant:not([aria-busy])"));
   // Read aloud once, when it is whole.
   if (reply) $("#announcer").textContent = (parts($(".source", reply)?.textContent ?? reply.textContent)[1] ?? "").slice(0, 2_000);
   if (composer !== $("#composer")) openChat();
-  for (const element of all("#scroller, #messages")) sizes.observe(element);
+  all("#scroller, #messages").forEach(element => sizes.observe(element));
 }
 
 // The server does not know the reader's time zone, nor how times are written there.
@@ -70,9 +70,10 @@ function openChat() {
   const sought = $("[data-sought]");
   following = !sought;
   follow();
-  sought?.scrollIntoView({ block: "center" });
-  if (sought) sought.focus({ preventScroll: true });
-  else if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
+  if (sought) {
+    sought.focus();
+    sought.scrollIntoView({ block: "center" });
+  } else if (!matchMedia("(pointer: coarse)").matches) box.focus(); // a phone would show its keyboard
 }
 
 on("DOMContentLoaded", () => arrive());
@@ -104,12 +105,12 @@ on("keydown", event => {
     if (event.target.value.trim()) event.target.form.requestSubmit();
   } else if (event.key === "Escape") {
     const cancel = event.target.closest?.(".editing")?.querySelector(".cancel");
-    const menu = event.target.closest?.(".menu[open]");
+    const menu = $(".menu[open]"); // there is one at most
     if (menu) {
       menu.open = false;
       $("summary", menu).focus();
     } else if (cancel) cancel.click();
-    else if ("sidebar" in document.body.dataset) sidebar(false);
+    else sidebar(false);
   }
 });
 
@@ -172,8 +173,8 @@ const isStream = element => element?.hasAttribute?.("hx-sse:connect");
 
 // Whoever has read back keeps what is on the screen.
 on("htmx:config:request", ({ detail: { ctx } }) => {
-  const first = ctx.select === "#messages" && $("#messages > .message:not(.queued)");
-  if (first) ctx.request.body.set("since", first.id.replace("message-", ""));
+  const first = ctx.select === "#messages" && $("#messages > .message");
+  if (first) ctx.request.body.set("since", first.id.slice(8));
 });
 on("htmx:before:request", event => {
   const source = event.detail.ctx.sourceElement;
@@ -269,16 +270,16 @@ function paintWaiting() {
 // -- Buttons --
 
 on("click", ({ target }) => {
-  for (const menu of all(".menu[open]")) if (!menu.contains(target.closest?.("summary"))) menu.open = false;
-  const option = target.closest?.("#commands > *");
+  for (const menu of all(".menu[open]")) if (!menu.contains(target.closest("summary"))) menu.open = false;
+  const option = target.closest("#commands > *");
   if (option) return take(option);
-  const button = target.closest?.("button");
+  const button = target.closest("button");
   if (!button) return;
-  const { copy, wrap, sidebar: side, dismiss } = button.dataset;
+  const { copy, wrap, sidebar: side, dialog, dismiss } = button.dataset;
   if (copy) copyText(button, $(copy, button.closest("figure, article")).textContent);
   else if (wrap != null) button.ariaPressed = button.closest("figure").classList.toggle("wrap");
   else if (side) sidebar(side === "open");
-  else if (button.dataset.dialog) $(button.dataset.dialog).showModal();
+  else if (dialog) $(dialog).showModal();
   else if (dismiss != null) alertWith();
   else if (button.id === "latest") {
     following = true;
@@ -316,6 +317,6 @@ on("htmx:confirm", event => {
   const { ctx, issueRequest, dropRequest } = event.detail;
   $("#confirm-question").textContent = ctx.confirm;
   dialog.returnValue = "";
-  dialog.addEventListener("close", () => (dialog.returnValue ? issueRequest() : dropRequest()), { once: true });
+  dialog.onclose = () => (dialog.returnValue ? issueRequest() : dropRequest());
   dialog.showModal();
 });

@@ -53,10 +53,11 @@ async fn a_question_mark_shows_the_keys_and_they_do_what_they_say() {
 /// Marks what has the focus, and whether one sees that; true when it had been reached before, or nothing has it.
 const REACH: &str = "(() => {
     const here = document.activeElement;
-    if (here === document.body || here.dataset.reached) return true;
+    window.reached ??= new Map(); // not on the elements: what arrives in the meantime would take it off them
+    if (here === document.body || reached.has(here)) return true;
     const { outlineStyle, outlineWidth } = getComputedStyle(here);
     const seen = here.id === 'message' || (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0);
-    here.dataset.reached = seen ? 'seen' : 'unseen';
+    reached.set(here, seen);
     return false;
 })()";
 
@@ -64,7 +65,7 @@ const REACH: &str = "(() => {
 /// cannot be seen is there for keys and programs that fill in passwords.
 const MISSED: &str = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), textarea, select, summary')]
     .filter(it => it.checkVisibility({ visibilityProperty: true }) && !it.disabled && !it.matches('.scrim, .unseen[tabindex=\"-1\"]'))
-    .filter(it => it.dataset.reached !== 'seen').map(it => it.dataset.reached + ': ' + it.outerHTML.slice(0, 120))";
+    .filter(it => !reached.get(it)).map(it => reached.get(it) + ': ' + it.outerHTML.slice(0, 120))";
 
 #[tokio::test]
 async fn everything_that_can_be_used_is_reached_with_tab_and_shows_it() {
