@@ -74,7 +74,17 @@ async fn measure() -> Outcome<()> {
         ("two letters", "/search?q=w1"),
         ("four letters, with which a hundred words begin", "/search?q=w123"),
         ("a phrase", "/search?q=%22w0x%20w1x%22"),
-        ("a Chinese word, for which every text is read", "/search?q=%E4%BA%AC"),
+        ("a Chinese word of one message", "/search?q=%E6%9D%B1%E4%BA%AC"),
+        ("a Chinese word of many", "/search?q=%E4%B8%80%E4%B8%81"),
+        ("the most common Chinese letter", "/search?q=%E4%B8%80"),
+        (
+            "six common Chinese letters that never stand so",
+            "/search?q=%E4%B8%80%E4%B8%81%E4%B8%80%E4%B8%81%E4%B8%80%E4%B8%81",
+        ),
+        (
+            "a common Chinese word and one that occurs nowhere",
+            "/search?q=%E4%B8%80%E4%B8%81%20%E6%9D%B1%E9%83%BD",
+        ),
         ("nothing", "/search?q=w0x%20elsewhere"),
     ];
     for (name, path) in searches {
@@ -131,7 +141,8 @@ async fn start() -> Outcome<Server> {
     Ok(server)
 }
 
-/// Everything as one file, in the form of an export. Common words are far more common than rare ones, as in any language.
+/// Everything as one file, in the form of an export: words, and letters of a script without spaces. Common ones are far more
+/// common than rare ones, as in any language.
 async fn import(http: &Client, url: &str) -> Outcome<()> {
     let mut random = 88_172_645_463_325_252_u64;
     let mut next = move || {
@@ -142,11 +153,13 @@ async fn import(http: &Client, url: &str) -> Outcome<()> {
     };
     let mut sentence = move || {
         let word = |_| format!("w{}x", (20_000_f64.powf(next()) - 1.0) as u32);
-        format!("w0x {}", (1..WORDS).map(word).collect::<Vec<_>>().join(" "))
+        let words = (1..WORDS).map(word).collect::<Vec<_>>().join(" ");
+        let letter = |_| char::from_u32(0x4e00 + (3_000_f64.powf(next()) - 1.0) as u32).unwrap_or('一');
+        format!("w0x {words} {}", (0..WORDS).map(letter).collect::<String>())
     };
     let mut file = String::from("{\"fireside_export\":1,\"conversations\":[");
     for number in 0..CONVERSATIONS {
-        let needle = (number == CONVERSATIONS / 2).then_some("needle");
+        let needle = (number == CONVERSATIONS / 2).then_some("needle東京");
         let texts: Vec<String> =
             (0..MESSAGES).map(|_| format!("{} {}", sentence(), needle.unwrap_or("hay"))).collect();
         file += &format!("{},", conversation(&texts, number as i64));

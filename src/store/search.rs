@@ -4,9 +4,10 @@
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row};
 
-use super::text::to_json;
 use super::{Store, StoreError};
-use crate::domain::{ConversationId, MessageId, Role, Search, Shelf, Title, UnixMillis, UserId};
+use crate::domain::{
+    ConversationId, MessageId, Role, Search, Shelf, Title, UnixMillis, UserId, is_spaceless,
+};
 
 /// A message, or a title, in which everything is that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +75,6 @@ impl Store {
         before: i64,
         at_most: u32,
     ) -> Result<Vec<Found>, StoreError> {
-        if let Some(piece) = search.spaceless() {
-            return self.search_texts(user, search, piece, before, at_most).await;
-        }
         // CROSS JOIN: the words are looked up first, from the last to the first, and no further than needed.
         let query = sqlx::query_as(concat!(
             columns!(),
@@ -90,39 +88,27 @@ impl Store {
     }
 }
 
-impl Store {
-    /// As [`Store::search`], by reading everything: slower, and right where an index of words is of no use. `piece`, the rarest of
-    /// what is looked for, passes over most texts.
-    async fn search_texts(
-        &self,
-        user: UserId,
-        search: &Search,
-        piece: &str,
-        before: i64,
-        at_most: u32,
-    ) -> Result<Vec<Found>, StoreError> {
-        let texts: Vec<&str> = search.terms().iter().map(|term| term.text.as_str()).collect();
-        let query = sqlx::query_as(concat!(
-            columns!(),
-            "FROM searchable s JOIN conversations c ON c.id = s.conversation_id \
-             LEFT JOIN messages m ON m.id = s.message_id \
-             WHERE c.user_id = $1 AND s.id < $3 AND instr(COALESCE(m.content, c.title), $5) > 0 AND NOT EXISTS ( \
-                 SELECT 1 FROM json_each($2) WHERE instr(lower(COALESCE(m.content, c.title)), value) = 0) \
-             ORDER BY s.id DESC LIMIT $4"
-        ));
-        let query = query.bind(user).bind(to_json(&texts)?).bind(before).bind(i64::from(at_most));
-        Ok(query.bind(piece).fetch_all(&self.pool).await?)
-    }
-}
-
-/// The search as FTS5 writes it. Words hold letters, digits and marks only, so that nothing in them is syntax.
+/// The search as FTS5 writes it. What stands between quotation marks is cut into words as the texts were.
 fn expression(user: UserId, search: &Search) -> String {
     let mut expression = format!("owner : \"{user}\"");
     for term in search.terms() {
-        let open = if term.open { "*" } else { "" };
-        expression += &format!(" AND text : \"{}\"{open}", term.words.join(" "));
+        let open = if term.open || term.text.ends_with(is_spaceless) { "*" } else { "" };
+        expression += &format!(" AND text : \"{}\"{open}", in_pairs(&term.text));
     }
     expression
+}
+
+/// As the view `indexed` has it: where words are not set apart, each letter with the one behind it.
+fn in_pairs(text: &str) -> String {
+    let mut pairs = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match is_spaceless(letter) {
+            true => pairs.extend([' ', letter].into_iter().chain(letters.peek().copied()).chain([' '])),
+            false => pairs.push(letter),
+        }
+    }
+    pairs
 }
 
 #[cfg(test)]
@@ -188,8 +174,40 @@ mod tests {
 
         assert_eq!(find(&store, ada, "京").await, ["京都は", "昨日はToKyo、東京へ行った"]);
         assert_eq!(find(&store, ada, "tokyo 東京").await, ["昨日はToKyo、東京へ行った"]);
+        assert_eq!(find(&store, ada, "東京へ行 \"た\"").await, ["昨日はToKyo、東京へ行った"]);
+        assert_eq!(find(&store, ada, "東行").await, [""; 0]);
         assert_eq!(find(&store, ada, "旅").await, ["旅行"]);
         assert_eq!(find(&store, eve, "京").await, [""; 0]);
+        // Vowels are marks in many scripts, and a text is cut up on its way into the index.
+        let long = "京都へ行く".repeat(200) + "กินข้าว हिन्दी";
+        store.rename_conversation(ada, id, &Title::stored(long.clone())).await.unwrap();
+        for typed in ["ิน", "นข้า", "हिन्", &"へ行く京都".repeat(150)] {
+            assert_eq!(find(&store, ada, typed).await, [long.as_str()], "{typed}");
+        }
+        for typed in ["กัน", "हन", &"へ行く京都".repeat(200)] {
+            assert_eq!(find(&store, ada, typed).await, [""; 0], "{typed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_index_and_a_search_mean_the_same_letters() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await.id;
+        let id = store.create_conversation(ada).await.unwrap().id;
+        let indexed = "SELECT text FROM indexed WHERE text GLOB 'a*z'";
+        // Where is_spaceless changes, and at either side.
+        let edges = ('\u{1}'..char::MAX).filter(|&c| {
+            let before = char::from_u32(c as u32 - 1).is_some_and(is_spaceless);
+            before != is_spaceless(c)
+        });
+        let around = edges.flat_map(|edge| [char::from_u32(edge as u32 - 1), Some(edge)]).flatten();
+
+        for letter in around {
+            let text = format!("a{letter}z");
+            store.rename_conversation(ada, id, &Title::stored(text.clone())).await.unwrap();
+            let kept: String = sqlx::query_scalar(indexed).fetch_one(&store.pool).await.unwrap();
+            assert_eq!(kept, in_pairs(&text), "{:x}", letter as u32);
+        }
     }
 
     #[tokio::test]
