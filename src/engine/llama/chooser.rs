@@ -5,18 +5,25 @@ use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 
+use super::shortlist::Shortlist;
+
 /// Chooses the tokens of one reply.
 ///
 /// A grammar is asked only about the token that was chosen, and about the whole vocabulary only when it refuses that one, as
 /// llama.cpp's own programs do: most tokens of a model that knows the format are right, and asking about all takes milliseconds.
 pub(super) struct Chooser {
     chain: LlamaSampler,
+    shortlist: Option<Shortlist>,
     grammar: Option<LlamaSampler>,
 }
 
 impl Chooser {
-    pub(super) fn new(chain: LlamaSampler, grammar: Option<LlamaSampler>) -> Self {
-        Self { chain, grammar }
+    pub(super) fn new(
+        chain: LlamaSampler,
+        shortlist: Option<Shortlist>,
+        grammar: Option<LlamaSampler>,
+    ) -> Self {
+        Self { chain, shortlist, grammar }
     }
 
     /// The next token, from an outcome of the last computation. An error is a sentence.
@@ -26,17 +33,23 @@ impl Chooser {
         context: &LlamaContext<'_>,
         output: i32,
     ) -> Result<LlamaToken, String> {
-        let Some(grammar) = &mut self.grammar else { return Ok(self.chain.sample(context, output)) };
-        let mut candidates = context.token_data_array_ith(output);
-        self.chain.apply(&mut candidates);
-        let mut token = candidates.selected_token().filter(|&token| allows(grammar, token));
+        let listed = self.shortlist.as_mut().and_then(|list| list.of(context.get_logits_ith(output)));
+        let mut token = match listed {
+            Some(candidates) => select(&mut self.chain, candidates),
+            None => select(&mut self.chain, &mut context.token_data_array_ith(output)),
+        };
+        let Some(grammar) = &mut self.grammar else {
+            let token = token.ok_or("The model says nothing that could be chosen from.")?;
+            self.chain.accept(token);
+            return Ok(token);
+        };
+        token = token.filter(|&token| allows(grammar, token));
         if token.is_none() {
             let mut candidates = context.token_data_array_ith(output);
             grammar.apply(&mut candidates);
             candidates.data.retain(|candidate| candidate.logit() > f32::NEG_INFINITY);
             if !candidates.data.is_empty() {
-                self.chain.apply(&mut candidates);
-                token = candidates.selected_token().filter(|&token| allows(grammar, token));
+                token = select(&mut self.chain, &mut candidates).filter(|&token| allows(grammar, token));
             }
         }
         let token = token.ok_or("The grammar leaves the model nothing to say.")?;
@@ -47,6 +60,11 @@ impl Chooser {
         }
         Ok(token)
     }
+}
+
+fn select(chain: &mut LlamaSampler, candidates: &mut LlamaTokenDataArray) -> Option<LlamaToken> {
+    chain.apply(candidates);
+    candidates.selected_token()
 }
 
 fn allows(grammar: &mut LlamaSampler, token: LlamaToken) -> bool {

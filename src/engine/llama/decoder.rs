@@ -122,6 +122,7 @@ impl Backend for Decoder<'_> {
             return Err("This prompt was not made for this model; try again.".into());
         }
         let chain = sampler::chain(self.model, &request.task.params, request.seed, &prompt, n_ctx);
+        let shortlist = sampler::shortlist(&request.task.params, n_ctx);
         let grammar = match &request.task.grammar {
             Some(Grammar::Gbnf(gbnf)) => {
                 Some(sampler::grammar(self.model, gbnf).ok_or("The grammar is broken.")?)
@@ -136,7 +137,7 @@ impl Backend for Decoder<'_> {
             shared: request.shared,
             reused,
             keep_reply: request.task.keep_reply && !self.sizes.reread_replies,
-            chooser: Chooser::new(chain, grammar),
+            chooser: Chooser::new(chain, shortlist, grammar),
             pending: None,
         })
     }

@@ -12,6 +12,7 @@ mod kv_cache;
 mod memory;
 mod resident;
 mod sampler;
+mod shortlist;
 mod sizes;
 mod store;
 mod trail;

@@ -3,6 +3,7 @@ use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 
+use super::shortlist::Shortlist;
 use crate::domain::SamplingParams;
 
 /// Below this, dividing by the temperature overflows; it means "always the likeliest" anyway.
@@ -52,6 +53,12 @@ pub(super) fn chain(
     let remembered = usize::try_from(repeat_last_n.max(dry_last_n)).unwrap_or(0);
     let end = &prompt[prompt.len().saturating_sub(remembered)..];
     LlamaSampler::chain(samplers, true).with_tokens(end.iter().map(|&token| LlamaToken(token)))
+}
+
+/// What the chain of the same parameters need not look beyond.
+pub(super) fn shortlist(params: &SamplingParams, n_ctx: usize) -> Option<Shortlist> {
+    let window = usize::try_from(window(params.repeat_last_n, n_ctx)).unwrap_or(0);
+    Shortlist::new(params, window, params.temperature < LEAST_TEMPERATURE)
 }
 
 /// A grammar in GBNF; none if llama.cpp cannot follow it.

@@ -191,3 +191,21 @@ async fn dry_breaks_repetition_and_each_of_its_parameters_counts() {
     let breakers = plain.split(' ').map(|word| format!(" {word}")).collect();
     assert_ne!(punished, repetitive(SamplingParams { dry_sequence_breakers: breakers, ..dry }).await);
 }
+
+#[tokio::test]
+async fn a_short_list_of_candidates_changes_no_choice() {
+    let narrow = SamplingParams { top_k: 40, top_p: 0.95, min_p: 0.02, temperature: 1.0, ..wild() };
+    let biased = SamplingParams {
+        logit_bias: [("28".to_owned(), 4.0), ("30".to_owned(), -100.0)].into(),
+        ..narrow.clone()
+    };
+    let penalized = SamplingParams { repeat_penalty: 1.3, frequency_penalty: 0.4, ..biased.clone() };
+    for params in [narrow, biased, penalized] {
+        for seed in 1..6 {
+            let params = SamplingParams { seed, ..params.clone() };
+            // Cuts nothing off, but looks at every token.
+            let whole = SamplingParams { top_n_sigma: 100.0, ..params.clone() };
+            assert_eq!(answer(params).await, answer(whole).await, "seed {seed}");
+        }
+    }
+}
