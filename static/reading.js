@@ -231,7 +231,7 @@ function paintParts(rendered, text, paintPart) {
   if (answer) paintPart(rendered, answer);
 }
 
-// From the end on, where the reader is: what comes above it moves nothing on the screen.
+// From the end on, where the reader is.
 function paintWhole(box, tokens, below = null) {
   let at = tokens.length;
   for (let size = 0; at && size < PART;) size += tokens[--at].raw.length;
