@@ -44,7 +44,6 @@ function arrive(added = []) {
   const bodies = all(".message:not([aria-busy]) .body:not(.painted)").reverse(); // the end is seen first
   deadline = now() + 30;
   for (const [place, body] of bodies.entries()) {
-    body.classList.add("painted");
     if (place) inTime(() => paint(body));
     else paint(body);
   }
@@ -222,7 +221,7 @@ const waiting = new Set();
 const isFinal = status => status >= 400 && status < 500;
 
 function progress(stream, sentence) {
-  const line = $(".progress", stream.closest(".message"));
+  const line = $(".progress", stream.nextElementSibling);
   if (line) line.textContent = sentence;
 }
 

@@ -7,6 +7,8 @@
 const MOST = 200_000, MOST_IN_BLOCK = 80_000, MOST_EMPHASIS = 3_000, MOST_CELLS = 8_000, MOST_FORMULAS = 800;
 // Code is coloured up to this many characters, and while it still grows.
 const MOST_COLOURED = 30_000, MOST_GROWING = 4_000;
+// Beyond so many characters, blocks stand in parts: each frame costs a browser something for every block beside those it shows.
+const PART = 1_500;
 const NESTED = /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m;
 
 const isWild = text => text.length > MOST || NESTED.test(text) || text.split(/\n[ \t]*(?:\n|[-*+|][ \t]|\d+[.)])/).some(block =>
@@ -196,6 +198,8 @@ const states = new WeakMap(); // of what is painted while it arrives
 let latest = {}; // the reply that was painted so
 
 function paint(body, live) {
+  if (!live && body.matches(".painted")) return;
+  body.classList.add("painted");
   const source = $(".source", body);
   let rendered = $(".rendered", body);
   const { id } = body.parentElement;
@@ -227,17 +231,20 @@ function paintParts(rendered, text, paintPart) {
   if (answer) paintPart(rendered, answer);
 }
 
-function paintWhole(box, tokens) {
-  let size = 0;
-  const some = tokens.splice(0, tokens.findIndex(token => (size += token.raw.length) > 1_500) + 1 || tokens.length);
-  box.append(toDom(some));
-  if (tokens.length) inTime(() => paintWhole(box, tokens));
+// From the end on, where the reader is.
+function paintWhole(box, tokens, below = null) {
+  let at = tokens.length;
+  for (let size = 0; at && size < PART;) size += tokens[--at].raw.length;
+  const part = at || below ? make("div", { className: "part" }) : box;
+  part.append(toDom(tokens.splice(at)));
+  if (part !== box) box.insertBefore(part, below);
+  if (at) inTime(() => paintWhole(box, tokens, part));
 }
 
 // Only what changed is painted again: of a stream, the last block. Two blocks stay open: a list may go on after a blank
 // line, and "2" may become "2. second".
 function paintOpen(box, text) {
-  const state = states.get(box) ?? { start: 0, open: [] };
+  const state = states.get(box) ?? { start: 0, open: [], part: box, full: PART };
   states.set(box, state);
   const { open } = state;
   const rest = text.slice(state.start);
@@ -249,7 +256,11 @@ function paintOpen(box, text) {
     for (const { nodes } of open.splice(same)) for (const node of nodes) node.remove();
     for (const token of tokens.slice(same)) {
       const nodes = [...toDom([token], true).children];
-      box.append(...nodes);
+      if (state.start > state.full) {
+        state.full = state.start + PART;
+        box.append(state.part = make("div", { className: "part" }));
+      }
+      state.part.append(...nodes);
       open.push({ token, raw: token.raw, nodes });
     }
   }

@@ -1,6 +1,6 @@
 //! A long reply streams smoothly.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::support::ECHO;
 use super::{LAST, Seat};
@@ -40,7 +40,7 @@ async fn twenty_thousand_tokens_stream_without_a_long_frame_and_leave_little_beh
     seat.send(&json!({ "pieces": ["`x` $x$\n\n```rust\nlet x;\n```"] }).to_string()).await;
     seat.until_over(2).await;
     window.until("document.querySelector('.katex') && document.querySelector('.hljs-keyword')").await;
-    window.eval::<Value>(WATCH).await;
+    window.run(WATCH).await;
 
     seat.send(&json!({ "pieces": section, "repeat": repeat, "delay_ms": 1 }).to_string()).await;
     let elements = "document.querySelectorAll('.message:last-child *').length";
@@ -57,6 +57,34 @@ async fn twenty_thousand_tokens_stream_without_a_long_frame_and_leave_little_beh
     assert_eq!(window.eval::<usize>(&format!("{LAST}.querySelectorAll('.katex').length")).await, 2 * repeat);
     let whole: usize = window.eval(elements).await;
     assert!(whole < 5 * early && whole < 3 * halfway, "elements grew from {early} over {halfway} to {whole}");
+    let blocked: Vec<u32> = window.eval("window.blocked").await;
+    assert!(
+        blocked.iter().all(|&milliseconds| milliseconds <= 100),
+        "the page stood still for {blocked:?} ms"
+    );
+    seat.leave().await;
+}
+
+#[tokio::test]
+async fn on_a_phone_a_reply_behind_twenty_thousand_tokens_streams_smoothly() {
+    let toml = format!("{ECHO}n_ctx = 65536\n[default.generation]\nmax_tokens = 60000\n");
+    let seat = Seat::take(&toml).await;
+    let window = &seat.window;
+    window.resize(390, 844, false).await;
+    let section = section();
+    let repeat = 20_000_usize.div_ceil(section.len());
+    seat.send(&json!({ "pieces": [section.concat()], "repeat": repeat, "delay_ms": 20 }).to_string()).await;
+    seat.until_over(2).await;
+    window
+        .until("document.querySelector('.hljs-keyword') && !document.querySelector('code.language-math')")
+        .await;
+
+    // A processor four times as slow, and 100 tokens a second: faster than anybody reads.
+    window.slow_down(4).await;
+    window.run(WATCH).await;
+    seat.send(&json!({ "pieces": section, "repeat": 5, "delay_ms": 10 }).to_string()).await;
+    seat.until_over(4).await;
+    window.until("!document.querySelector('code.language-math')").await;
     let blocked: Vec<u32> = window.eval("window.blocked").await;
     assert!(
         blocked.iter().all(|&milliseconds| milliseconds <= 100),
