@@ -115,9 +115,13 @@ const NO_EXPORT: &str = "this is no file of Fireside's. Choose one that “Downl
 fn in_words(error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Eof if (error.line(), error.column()) == (1, 0) => "the file is empty".into(),
-        Category::Eof => "the file breaks off in the middle. Download it again: its last character is a “}”".into(),
+        Category::Eof => {
+            "the file breaks off in the middle. Download it again: its last character is a “}”".into()
+        }
         Category::Syntax => format!("the file is no JSON, or was damaged ({error}). Download it again"),
-        Category::Data => format!("something in the file is not as Fireside writes it ({error}). Download it again"),
+        Category::Data => {
+            format!("something in the file is not as Fireside writes it ({error}). Download it again")
+        }
         Category::Io => error.to_string(),
     }
 }
