@@ -150,3 +150,36 @@ async fn in_every_menu_and_form_of_the_chat() {
     walk(window, "the list on a phone").await;
     seat.leave().await;
 }
+
+#[tokio::test]
+async fn what_a_form_answers_leaves_the_focus_where_one_goes_on() {
+    let (seat, chat) = furnish().await;
+    let window = &seat.window;
+    let forms = [
+        ("/account", "#key-name", "#keys .line button"),
+        ("/account", "", "#sign-ins button"),
+        ("/account", "#set-style-nick", "#settings-style .save"),
+        ("/account", "", "#settings-style [name=reset]"),
+        ("/account/parameters", "#set-top_k", ".end .save"),
+        ("/account/parameters", "", "#set-top_k-from [name=reset]"),
+        ("/account/parameters", "", "#presets [title=Rename]"),
+        ("/admin/plugins/style", "#set-style-title", "#settings-style .save"),
+        ("/admin/plugins/style", "", "#settings-style [name=reset]"),
+        ("/admin/plugins/style", "", "#run-tests"),
+        ("/admin/plugins/style", "#conversation", "#run-try"),
+        (&format!("{chat}/plugins"), "", "#switches .save"),
+        ("/admin/plugins/style", "", "#switch"),
+        (&format!("{chat}/parameters"), "", ".chips button"),
+    ];
+    for (page, field, button) in forms {
+        open(&seat, page).await;
+        if !field.is_empty() {
+            window.fill(field, "7").await;
+        }
+        window.run(&format!("(window.sent = document.querySelector('{button}')).focus()")).await;
+        window.keys(ENTER).await;
+        window.until("!sent.isConnected").await;
+        window.until("document.activeElement !== document.body").await;
+    }
+    seat.leave().await;
+}
