@@ -1,7 +1,7 @@
 //! Reading back what [`super::Export`] wrote, one conversation at a time: at no time more than one of them is in memory.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use tokio::runtime::Handle;
 
 use super::{Chat, ChatError, export};
@@ -29,9 +30,14 @@ pub(super) const AT_ONCE: usize = 2;
 pub struct Taken {
     /// Conversations.
     pub conversations: u64,
-    /// Messages in them.
+    /// Those of them that were here already.
+    pub copies: u64,
+    /// Messages in all of them.
     pub messages: u64,
 }
+
+/// Stands behind the title of a copy, so that the list tells it from what was here before.
+const COPY: &str = " (imported)";
 
 /// A conversation as the file tells it. What else it tells belongs to the server that wrote it.
 #[derive(Deserialize)]
@@ -75,12 +81,17 @@ impl Chat {
         let import = move || -> Result<Taken, ChatError> {
             let unreadable = |error: io::Error| Invalid(format!("The file cannot be read: {error}."));
             let file = io::BufReader::new(std::fs::File::open(file).map_err(unreadable)?);
-            let mut sink = Sink { store, user, max_title_chars, taken: Taken::default(), failed: None };
+            let here = Handle::current().block_on(store.titles(user))?;
+            let (taken, why, failed) = (Taken::default(), Some(NO_EXPORT.to_owned()), None);
+            let mut sink = Sink { store, user, max_title_chars, here, taken, why, failed };
             let read = read(file, &mut sink);
             match (sink.failed, read) {
                 (Some(error), _) => Err(error),
                 (None, Ok(())) => Ok(sink.taken),
-                (None, Err(why)) => Err(Invalid(sink.taken.before(&why)).into()),
+                (None, Err(error)) => {
+                    let why = sink.why.filter(|_| error.is_data() || error.is_syntax());
+                    Err(Invalid(sink.taken.before(&why.unwrap_or_else(|| in_words(&error)))).into())
+                }
             }
         };
         tokio::task::spawn_blocking(import).await.map_err(|_| ChatError::Panicked)?
@@ -91,8 +102,27 @@ impl Taken {
     fn before(&self, why: &str) -> String {
         match self.conversations {
             0 => format!("Nothing was taken over: {why}."),
-            n => format!("{n} conversations were taken over, then the file was wrong: {why}."),
+            1 => format!("One conversation was taken over, then something was wrong: {why}."),
+            n => format!("{n} conversations were taken over, then something was wrong: {why}."),
         }
+    }
+}
+
+const NO_EXPORT: &str = "this is no file of Fireside's. Choose one that “Download everything” gave you, here or on another \
+    Fireside, or “Download as JSON” in the menu of a conversation";
+
+/// What is wrong with a file that was an export.
+fn in_words(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof if (error.line(), error.column()) == (1, 0) => "the file is empty".into(),
+        Category::Eof => {
+            "the file breaks off in the middle. Download it again: its last character is a “}”".into()
+        }
+        Category::Syntax => format!("the file is no JSON, or was damaged ({error}). Download it again"),
+        Category::Data => {
+            format!("something in the file is not as Fireside writes it ({error}). Download it again")
+        }
+        Category::Io => error.to_string(),
     }
 }
 
@@ -101,14 +131,24 @@ struct Sink {
     store: Store,
     user: UserId,
     max_title_chars: usize,
+    /// What the person had before: titles, with the times when they were made.
+    here: HashSet<(String, UnixMillis)>,
     taken: Taken,
+    /// Why the file is none that can be read; none from where it is known to be one.
+    why: Option<String>,
     /// The database refused; it is no fault of the file's.
     failed: Option<ChatError>,
 }
 
 impl Sink {
     fn take(&mut self, told: ConversationTold) -> Result<(), String> {
-        let imported = conversation(told, self.max_title_chars)?;
+        let mut imported = conversation(told, self.max_title_chars)?;
+        if self.here.contains(&(imported.title.to_string(), imported.created_at)) {
+            let room = self.max_title_chars.saturating_sub(COPY.len());
+            let title = Title::shortened(imported.title.as_str(), room).unwrap_or(imported.title);
+            imported.title = Title::stored(format!("{title}{COPY}"));
+            self.taken.copies += 1;
+        }
         // This is no thread of the runtime's.
         if let Err(error) = Handle::current().block_on(self.store.import(self.user, &imported)) {
             self.failed = Some(error.into());
@@ -120,13 +160,12 @@ impl Sink {
     }
 }
 
-/// Reads an export; the error says what is wrong, and where.
-fn read(file: impl Read, sink: &mut Sink) -> Result<(), String> {
+/// Reads an export.
+fn read(file: impl Read, sink: &mut Sink) -> serde_json::Result<()> {
     let left = Rc::new(Cell::new(MAX_CONVERSATION_BYTES));
     let mut json = serde_json::Deserializer::from_reader(Bounded { inner: file, left: left.clone() });
     let top = Top { sink, left };
-    let read = top.deserialize(&mut json).and_then(|()| json.end());
-    read.map_err(|error| error.to_string())
+    top.deserialize(&mut json).and_then(|()| json.end())
 }
 
 /// Refuses a file of which one piece is too large, before it is in memory.
@@ -173,7 +212,10 @@ impl<'de> Visitor<'de> for Top<'_> {
         let mut version = None;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "fireside_export" => version = Some(map.next_value::<u32>()?),
+                "fireside_export" => {
+                    version = Some(map.next_value::<u32>()?);
+                    self.sink.why = refusal(version);
+                }
                 "conversations" if version == Some(export::VERSION) => {
                     map.next_value_seed(Conversations { sink: &mut *self.sink, left: &self.left })?;
                 }
@@ -182,14 +224,23 @@ impl<'de> Visitor<'de> for Top<'_> {
             }
             self.left.set(MAX_CONVERSATION_BYTES);
         }
-        match version {
-            Some(export::VERSION) => Ok(()),
-            Some(other) => Err(M::Error::custom(format!(
-                "it is of version {other}; this server reads version {}",
-                export::VERSION
-            ))),
-            None => Err(M::Error::custom("it is no export of Fireside")),
+        match self.sink.why {
+            Some(_) => Err(M::Error::custom("refused")),
+            None => Ok(()),
         }
+    }
+}
+
+/// Why an export of this version cannot be read.
+fn refusal(version: Option<u32>) -> Option<String> {
+    match version {
+        Some(export::VERSION) => None,
+        Some(other) => Some(format!(
+            "the file is of version {other}, and this server reads version {}. Take it over on a server that is as new as \
+             the one that wrote it",
+            export::VERSION
+        )),
+        None => Some(NO_EXPORT.into()),
     }
 }
 

@@ -28,7 +28,7 @@ pub use plugin_data::{KvQuota, KvScope, KvShelf};
 pub use preset::{Preset, PresetName};
 pub use sampling::{OutOfRange, Range, SamplingParams};
 pub use search::{Piece, Search, Term, is_spaceless};
-pub use time::{UnixMillis, day, in_iso, in_words, now, period};
+pub use time::{UnixMillis, in_iso, in_words, now, period};
 pub use trace::{
     Calls, Change, HookOutcome, HookTrace, ParamTrace, PartOrigin, PromptPart, Reread, SetBy, Spent, Trace,
 };

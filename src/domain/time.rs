@@ -21,11 +21,6 @@ pub fn in_iso(time: UnixMillis) -> String {
     timestamp(time).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The day of a moment, in the time zone of this machine.
-pub fn day(time: UnixMillis) -> String {
-    timestamp(time).to_zoned(TimeZone::system()).strftime("%-d %b %Y").to_string()
-}
-
 /// How long ago a moment is, as a list is divided, in the time zone of this machine: `today`, `yesterday`, `week`, `month`, or
 /// the name of the month.
 pub fn period(time: UnixMillis) -> String {

@@ -1,5 +1,7 @@
 //! Conversations that were made elsewhere.
 
+use std::collections::HashSet;
+
 use super::{Store, StoreError, messages, parameters};
 use crate::domain::{ConversationId, Message, MessageId, Parameters, Shelf, Title, UnixMillis, UserId};
 
@@ -25,6 +27,12 @@ pub struct Imported {
 }
 
 impl Store {
+    /// Title and time of every conversation of a person's.
+    pub async fn titles(&self, user: UserId) -> Result<HashSet<(String, UnixMillis)>, StoreError> {
+        let query = sqlx::query_as("SELECT title, created_at FROM conversations WHERE user_id = $1");
+        Ok(query.bind(user).fetch_all(&self.pool).await?.into_iter().collect())
+    }
+
     /// Writes a conversation with all its messages.
     pub async fn import(&self, user: UserId, imported: &Imported) -> Result<(), StoreError> {
         let mut write = self.write().await?;

@@ -7,7 +7,7 @@ use super::plugin_form_view::PluginFormView;
 use super::views::UserView;
 use crate::accounts::Accounts;
 use crate::chat::{Chat, Taken};
-use crate::domain::{ApiKey, KeyName, User, in_words};
+use crate::domain::{ApiKey, KeyName, UnixMillis, User, in_iso, in_words};
 
 /// The page of one's own account, and every part of it.
 #[derive(Serialize)]
@@ -69,18 +69,20 @@ pub struct KeyView {
     id: String,
     name: String,
     hint: String,
-    created: String,
-    last_used: Option<String>,
+    created: [String; 2],
+    last_used: Option<[String; 2]>,
 }
 
 impl From<ApiKey> for KeyView {
     fn from(key: ApiKey) -> Self {
+        // For machines and for people.
+        let both = |time: UnixMillis| [in_iso(time), in_words(time)];
         Self {
             id: key.id.to_string(),
             name: key.name.to_string(),
             hint: key.hint,
-            created: in_words(key.created_at),
-            last_used: key.last_used_at.map(in_words),
+            created: both(key.created_at),
+            last_used: key.last_used_at.map(both),
         }
     }
 }

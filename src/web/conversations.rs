@@ -4,6 +4,7 @@ use rocket::form::{Form, FromForm};
 use rocket::response::Redirect;
 use rocket::{Either, Responder, State, delete, get, post, put, routes};
 use rocket_dyn_templates::{Template, context};
+use serde::Serialize;
 
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn};
@@ -181,6 +182,15 @@ struct ShelfForm<'r> {
     shelf: &'r str,
 }
 
+/// The list after one was put on a shelf.
+#[derive(Serialize)]
+struct ShelvedView {
+    #[serde(flatten)]
+    sidebar: SidebarView,
+    /// The one that left the list, on the shelf where it was: the notice puts it back there.
+    archived: Option<ConversationView>,
+}
+
 #[put("/c/<id>/shelf", data = "<form>")]
 async fn put_on_shelf(
     user: SignedIn,
@@ -191,12 +201,16 @@ async fn put_on_shelf(
 ) -> Result<Either<Template, Redirect>, WebError> {
     let conversation = chat.conversation(&user, id).await?;
     let unknown = || ChatError::Invalid(Invalid("A conversation can be pinned, listed or archived.".into()));
-    chat.put_on_shelf(&user, id, Shelf::parse(form.shelf).ok_or_else(unknown)?).await?;
+    let shelf = Shelf::parse(form.shelf).ok_or_else(unknown)?;
+    chat.put_on_shelf(&user, id, shelf).await?;
+    let archived = shelf == Shelf::Archived;
     if !htmx.fragment {
-        return Ok(Either::Right(Redirect::to(address(&conversation))));
+        let to = if archived { "/archive".into() } else { address(&conversation) };
+        return Ok(Either::Right(Redirect::to(to)));
     }
     let sidebar = SidebarView::load(chat, &user, htmx.open).await?;
-    Ok(Either::Left(Template::render("partials/sidebar", sidebar)))
+    let archived = archived.then(|| ConversationView::new(&conversation, false));
+    Ok(Either::Left(Template::render("partials/shelved", ShelvedView { sidebar, archived })))
 }
 
 /// Deletes; where the conversation was on the screen, its neighbour takes its place. Otherwise its row goes, and what is read stays.

@@ -97,7 +97,7 @@ struct FieldView {
     /// What a plugin did to it for the newest reply.
     newest: Option<NewestView>,
     error: Option<String>,
-    /// Whether the person goes on here: at the first thing to mend.
+    /// Whether the person goes on here: at the first thing to mend, or at what was taken back.
     focus: bool,
 }
 
@@ -170,6 +170,11 @@ impl ParametersView {
             Some(reset) => {
                 // The other fields were not looked at.
                 self.type_again(typed, Some(reset));
+                // The button that took it back is gone.
+                let mut fields = self.groups.iter_mut().flat_map(|group| &mut group.fields);
+                if let Some(field) = fields.find(|field| field.key == *reset) {
+                    field.focus = true;
+                }
                 self.saying(Said::Reset)
             }
             None if typed.preset.trim().is_empty() => self.saying(Said::Saved),

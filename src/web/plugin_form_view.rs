@@ -60,7 +60,7 @@ struct FieldView {
     below: String,
     misfit: Option<String>,
     error: Option<String>,
-    /// Whether the person goes on here: at the first thing to mend.
+    /// Whether the person goes on here: at the first thing to mend, or at what was taken back.
     focus: bool,
 }
 
@@ -103,6 +103,10 @@ impl PluginFormView {
         if let Some(reset) = &filled.reset {
             // The other fields were not looked at.
             self.type_again(&filled.typed, Some(reset));
+            // The button that took it back is gone.
+            if let Some(field) = self.fields.iter_mut().find(|field| field.name == *reset) {
+                field.focus = true;
+            }
         }
         let done = match filled.reset {
             Some(_) => "reset",

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn};
 use crate::chat::Chat;
-use crate::domain::{Piece, Search, Shelf, day};
+use crate::domain::{Piece, Search, Shelf, in_iso, in_words};
 use crate::store::Found;
 
 /// Places of one page.
@@ -36,9 +36,9 @@ struct PlaceView {
     title: String,
     archived: bool,
     pieces: Vec<Piece>,
-    /// Who wrote the message, and on which day; none for a title.
+    /// Who wrote the message, and when, for machines and for people; none for a title.
     role: Option<&'static str>,
-    day: Option<String>,
+    at: Option<(String, String)>,
 }
 
 #[get("/search?<q>&<before>")]
@@ -74,16 +74,14 @@ impl PlaceView {
         let (title, archived) = (found.title.to_string(), found.shelf == Shelf::Archived);
         let page = format!("/c/{}", found.conversation);
         match found.message {
-            None => {
-                Self { url: page, pieces: search.excerpt(&title), title, archived, role: None, day: None }
-            }
+            None => Self { url: page, pieces: search.excerpt(&title), title, archived, role: None, at: None },
             Some(message) => Self {
                 url: format!("{page}?at={0}#message-{0}", message.id),
                 title,
                 archived,
                 pieces: search.excerpt(&message.content),
                 role: Some(message.role.as_str()),
-                day: Some(day(message.created_at)),
+                at: Some((in_iso(message.created_at), in_words(message.created_at))),
             },
         }
     }

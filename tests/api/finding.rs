@@ -147,6 +147,13 @@ async fn pinned_conversations_stand_first_and_archived_ones_apart() {
     assert_eq!(behind(&sidebar, "id=\"open-"), [&ids[2], &ids[1]]);
     assert_eq!(behind(&page(&ada, "/archive").await, "id=\"open-"), [&ids[0]]);
     assert!(fragment(&ada, "/search?q=hello").await.contains("Archived"));
+    // It says where that went, and takes it back; one that was pinned is pinned again.
+    assert!(sidebar.contains("is in the <a href=\"/archive\">archive</a>."), "{sidebar}");
+    assert!(sidebar.contains("name=\"shelf\" value=\"listed\""), "{sidebar}");
+    let pinned = unescape(&put_on_shelf(&ada, &ids[2], "archived").await.text().await.unwrap());
+    assert!(pinned.contains("name=\"shelf\" value=\"pinned\""), "{pinned}");
+    let undone = unescape(&put_on_shelf(&ada, &ids[2], "pinned").await.text().await.unwrap());
+    assert!(!undone.contains("in the <a"), "{undone}");
 
     assert_eq!(put_on_shelf(&ada, &ids[1], "burnt").await.status(), 422);
     // An export tells where each stands.
@@ -239,7 +246,7 @@ async fn a_conversation_is_renamed_put_away_and_deleted_without_javascript() {
         (303, path.as_str())
     );
     let shelved = ada.post(&format!("{path}/shelf"), &[("_method", "put"), ("shelf", "archived")]).await;
-    assert_eq!(shelved.status(), 303);
+    assert_eq!(shelved.headers()["location"], "/archive", "where it went");
     assert!(page(&ada, "/archive").await.contains("Embers"));
     let deleted = ada.post(&path, &[("_method", "delete")]).await;
     assert_eq!(deleted.status(), 303);

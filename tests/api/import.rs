@@ -68,15 +68,21 @@ async fn an_export_comes_back_on_another_server_with_every_version() {
     let mut came = told(&export(&bob).await);
     came.retain(|conversation| conversation[0] != "mine");
     assert_eq!(came, expected);
-    // Once more, to oneself: copies.
-    assert_eq!(import(&ada, file).await.status(), 200);
-    expected.extend(expected.clone());
+    // Once more, to oneself: copies, which say so.
+    assert!(!body.contains("here already"), "{body}");
+    let body = import(&ada, file).await.text().await.unwrap();
+    assert!(body.contains("2 of them were here already: the copies are marked “(imported)”."), "{body}");
+    let mut copies = expected.clone();
+    for copy in &mut copies {
+        copy[0] = format!("{} (imported)", copy[0].as_str().unwrap()).into();
+    }
+    expected.extend(copies);
     expected.sort_by_key(Value::to_string);
     assert_eq!(told(&export(&ada).await), expected);
 }
 
 #[tokio::test]
-async fn a_file_that_is_none_or_is_broken_is_refused_with_the_place() {
+async fn a_file_that_is_none_or_is_broken_is_refused_in_plain_words() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let message = |id: u8, parent: Option<u8>| {
@@ -88,13 +94,16 @@ async fn a_file_that_is_none_or_is_broken_is_refused_with_the_place() {
         let conversation = json!({ "title": "t", "created_at": 1, "updated_at": 1, "messages": messages });
         format!("{{\"fireside_export\":1,\"conversations\":[{conversation}]}}")
     };
+    let cut = with(vec![]).split_once("\"created_at").unwrap().0.to_owned();
     let deep = format!("{{\"fireside_export\":1,\"conversations\":[{}", "[".repeat(100_000));
     let broken = [
-        ("", "EOF"),
-        ("[]", "an export of Fireside"),
-        ("{}", "it is no export of Fireside"),
-        ("{\"conversations\":[],\"fireside_export\":1}", "it is no export of Fireside"),
-        ("{\"fireside_export\":2,\"conversations\":[]}", "version 2"),
+        ("", "the file is empty."),
+        ("# Fire\n\n**You:** hello", "Choose one that"),
+        ("[]", "Choose one that"),
+        ("{}", "Choose one that"),
+        ("{\"conversations\":[],\"fireside_export\":1}", "Choose one that"),
+        ("{\"fireside_export\":2,\"conversations\":[]}", "version 2, and this server reads version 1."),
+        (&cut, "the file breaks off in the middle. Download it again"),
         (&with(vec![message(1, Some(2))]), "follows none"),
         (&with(vec![message(1, Some(2)), message(2, Some(1))]), "follows none"),
         (&with(vec![message(1, None), message(1, None)]), "the same id"),
@@ -107,13 +116,15 @@ async fn a_file_that_is_none_or_is_broken_is_refused_with_the_place() {
         assert_eq!(answer.status(), 422, "{why}");
         let body = answer.text().await.unwrap();
         assert!(body.contains("Nothing was taken over") && body.contains(why), "{why}: {body}");
+        let place = why.contains("column") || why.contains("follows") || why.contains("same id");
+        assert_eq!(body.contains("column"), place, "only where it helps: {body}");
     }
     assert_eq!(export(&ada).await["conversations"].as_array().unwrap().len(), 0);
     // What stands before the mistake is there.
     let half = with(vec![message(1, None)]);
     let half = format!("{},{{}}]}}", half.strip_suffix("]}").unwrap());
     let body = import(&ada, half).await.text().await.unwrap();
-    assert!(body.contains("1 conversations were taken over, then the file was wrong"), "{body}");
+    assert!(body.contains("One conversation was taken over, then something was wrong"), "{body}");
 }
 
 #[tokio::test]

@@ -76,8 +76,8 @@ async fn a_conversation_stands_over_the_person_and_the_person_over_the_operator(
     let trace = trace(&ada, &reply).await;
     for part in [
         "temperature 0.2 this conversation",
-        "top_k 7 you",
-        "top_p 0.9 operator",
+        "top_k 7 your defaults",
+        "top_p 0.9 the server's configuration",
         "min_p 0.25 plugin z_tune",
         "stop [\"END\",\"A\\nB\"] this conversation",
     ] {
@@ -91,7 +91,7 @@ async fn a_conversation_stands_over_the_person_and_the_person_over_the_operator(
     says("temperature", "From this conversation.");
     says("temperature", "Back to 0.3, your defaults");
     says("top_k", "From your defaults.");
-    says("top_p", "From Rocket.toml.");
+    says("top_p", "From the server's configuration.");
     says("min_p", "For the newest reply the plugin z_tune set 0.25.");
     says("system_prompt", "For the newest reply it was changed by the plugin z_tune.");
     assert!(field(&page, "top_k").contains("placeholder=\"7\""), "{page}");
@@ -164,7 +164,7 @@ async fn one_is_taken_back_and_one_is_set_to_nothing() {
     let page = unescape(&ada.page(&path).await);
     let both = fill(&ada, &path, &[("value[stop]", "x"), ("nothing[stop]", "true")]).await;
 
-    assert!(field(&reset, "temperature").contains("From Rocket.toml."), "{reset}");
+    assert!(field(&reset, "temperature").contains("From the server's configuration."), "{reset}");
     assert!(field(&reset, "top_k").contains("value=\"5\""), "what else was typed stays: {reset}");
     assert_eq!(after_reset, "t=0.8 k=3 stop=1 prefill=");
     assert_eq!(emptied, "t=0.8 k=40 stop=0 prefill=");

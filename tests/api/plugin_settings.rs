@@ -84,7 +84,10 @@ async fn the_form_wins_over_rocket_toml_and_that_over_the_default_from_the_next_
     assert_eq!(reset, "4 warm true 0.25 x,y, 13 0 friend");
     assert_eq!(told(&again).await, reset, "it outlives a restart");
     assert!(page.contains("Saved.") && page.matches("Set here.").count() == 6, "{page}");
-    assert!(page.contains("Back to “4”") && back.contains("From Rocket.toml."), "{page}{back}");
+    assert!(
+        page.contains("Back to “4”") && back.contains("From the server's configuration."),
+        "{page}{back}"
+    );
 }
 
 #[tokio::test]

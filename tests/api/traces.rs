@@ -76,7 +76,7 @@ async fn what_every_hook_changed_is_told() {
         "Chat template",
         "temperature 0.25 plugin all",
         "max_tokens 2000 operator's limit; the plugin all set 5000",
-        "top_k 40 operator",
+        "top_k 40 the server's configuration",
         "Model echo",
         "Seed 7",
         "Waited in the queue",

@@ -54,10 +54,18 @@ async fn a_conversation_is_downloaded_and_taken_over_again() {
     std::fs::write(&file, window.promised::<String>(download).await).unwrap();
     open(&seat).await;
 
+    window.resize(390, 844, false).await;
     window.fill("#import", &file.to_string_lossy()).await;
     window.click("#data form button").await;
 
     window.until("document.querySelector('#data .form-done')?.textContent.includes('2 messages')").await;
+    // On a phone too it is in sight, and whoever hears the page hears it.
+    let told = "document.activeElement.matches('#data .form-done') && document.activeElement.textContent.includes('here already')";
+    window.until(told).await;
+    let place = "document.activeElement.getBoundingClientRect()";
+    assert!(window.eval::<bool>(&format!("{place}.top >= 0 && {place}.bottom <= innerHeight")).await);
+    window.picture("account-taken-over").await;
+    window.resize(1280, 800, false).await;
     window.click("#data .form-done a").await;
     window.until("document.querySelectorAll('.conversation').length === 2").await;
     // Another file is refused where it was chosen.
@@ -66,7 +74,7 @@ async fn a_conversation_is_downloaded_and_taken_over_again() {
     window.fill("#import", &file.to_string_lossy()).await;
     window.click("#data form button").await;
     window
-        .until("document.querySelector('#data .form-error')?.textContent.includes('no export of Fireside')")
+        .until("document.querySelector('#data .form-error')?.textContent.includes('no file of Fireside')")
         .await;
     let console = window.console().await;
     assert!(

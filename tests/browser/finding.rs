@@ -66,12 +66,15 @@ async fn a_search_answers_as_one_types_and_opens_at_the_message() {
     window.eval::<Value>("document.querySelector('#search').select()").await;
     window.keys("swallow").await;
     window.until("document.querySelectorAll('.found li').length === 1").await;
+    let when: String = window.eval("document.querySelector('.found time').textContent").await;
     window.eval::<Value>("document.querySelector('.found a').focus()").await;
     window.keys(ENTER).await;
 
     window
         .until(&format!("location.pathname !== '{blank}' && document.activeElement.matches('[data-sought]')"))
         .await;
+    let written: String = window.eval("document.querySelector('[data-sought] time').textContent").await;
+    assert_eq!(when, written, "one style of dates");
     let seen = "(() => { const { top, bottom } = document.activeElement.getBoundingClientRect(); return top > 0 && bottom < innerHeight; })()";
     assert!(window.eval::<bool>(seen).await, "it is scrolled to");
     assert_eq!(

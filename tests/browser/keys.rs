@@ -1,7 +1,7 @@
 //! What the keyboard does.
 
 use super::looks::inspect;
-use super::window::{ARROW_UP, ESCAPE};
+use super::window::{ARROW_UP, ENTER, ESCAPE, Window};
 use super::{Seat, script};
 use serde_json::Value;
 
@@ -50,52 +50,78 @@ async fn a_question_mark_shows_the_keys_and_they_do_what_they_say() {
     seat.leave().await;
 }
 
-/// Marks what has the focus, and whether one sees that; true when it had been reached before, or nothing has it.
-const REACH: &str = "(() => {
-    const here = document.activeElement;
-    window.reached ??= new Map(); // not on the elements: what arrives in the meantime would take it off them
-    if (here === document.body || reached.has(here)) return true;
-    const { outlineStyle, outlineWidth } = getComputedStyle(here);
-    const seen = here.id === 'message' || (outlineStyle !== 'none' && parseFloat(outlineWidth) > 0);
-    reached.set(here, seen);
-    return false;
-})()";
-
-/// What can be used and was not reached, or did not show it. The scrim only repeats a button beside it, and what
-/// cannot be seen is there for keys and programs that fill in passwords.
-const MISSED: &str = "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), textarea, select, summary')]
-    .filter(it => it.checkVisibility({ visibilityProperty: true }) && !it.disabled && !it.matches('.scrim, .unseen[tabindex=\"-1\"]'))
-    .filter(it => !reached.get(it)).map(it => reached.get(it) + ': ' + it.outerHTML.slice(0, 120))";
+/// Presses Tab until what is meant has the focus, then Enter.
+async fn press(window: &Window, selector: &str) {
+    for _ in 0..100 {
+        if window.eval::<bool>(&format!("document.activeElement.matches({selector:?})")).await {
+            return window.keys(ENTER).await;
+        }
+        window.tab().await;
+    }
+    panic!("Tab does not come to {selector}");
+}
 
 #[tokio::test]
-async fn everything_that_can_be_used_is_reached_with_tab_and_shows_it() {
+async fn whoever_has_no_mouse_signs_in_talks_and_keeps_house() {
     let seat = Seat::echo().await;
     let window = &seat.window;
-    seat.send("hello").await;
+    press(window, ".person button").await;
+    window.until("document.activeElement.id === 'username'").await;
+    window.keys("ada").await;
+    window.tab().await;
+    window.keys(&format!("correct horse ada{ENTER}")).await;
+    window.until("document.activeElement.id === 'message'").await;
+    window.keys(&format!("a fire{ENTER}")).await;
     seat.until_over(2).await;
-    let chat: String = window.eval("location.pathname").await;
-    let mine = ["/parameters", "/edit", ""].map(|page| format!("{chat}{page}"));
-    let others = [
-        "/account",
-        "/account/parameters",
-        "/archive",
-        "/conversations",
-        "/search?q=hello",
-        "/admin/plugins",
-    ];
-    for page in mine.into_iter().chain(others.map(str::to_owned)) {
-        window.goto(&format!("{}{page}", seat.app.url)).await;
-        window.until("document.readyState === 'complete'").await;
-        // From the top, as if one had just come.
-        window.eval::<Value>("(document.activeElement.blur(), document.body.tabIndex = -1, document.body.focus(), document.body.removeAttribute('tabindex'))").await;
-        for _ in 0..200 {
-            window.tab().await;
-            if window.eval::<bool>(REACH).await {
-                break;
-            }
-        }
 
-        assert_eq!(window.eval::<Vec<String>>(MISSED).await, Vec::<String>::new(), "{page}");
-    }
+    // A reply: its menu, another version, and back.
+    press(window, ".assistant .menu > summary").await;
+    window
+        .until("document.querySelector('.assistant .menu[open] .took')?.textContent.includes('written')")
+        .await;
+    window.keys(ESCAPE).await;
+    window.until("!document.querySelector('.menu[open]') && document.activeElement.matches('summary')").await;
+    press(window, ".assistant .retry").await;
+    window
+        .until("document.querySelector('.assistant:not([aria-busy]) .versions')?.textContent.includes('2/2')")
+        .await;
+    press(window, ".assistant [id^=previous-of]").await;
+    window.until("document.querySelector('.assistant .versions').textContent.includes('1/2')").await;
+    window.until("document.activeElement.id.startsWith('previous-of')").await;
+    press(window, ".assistant [id^=next-of]").await;
+    window.until("document.querySelector('.assistant .versions').textContent.includes('2/2')").await;
+
+    // A conversation: renamed, pinned, archived, taken back, deleted. The focus stays with it.
+    let at_it = "document.activeElement.id.startsWith('change-')";
+    press(window, "[aria-current] ~ .button").await;
+    window.until("document.activeElement.matches('.rename .field')").await;
+    window.keys(&format!("Embers{ENTER}")).await;
+    window.until(&format!("document.title.startsWith('Embers') && {at_it}")).await;
+    window.keys(ENTER).await;
+    window.until("document.activeElement.matches('.rename .field')").await;
+    press(window, ".shelves [value=pinned]").await;
+    window
+        .until(&format!("document.querySelector('#conversations h2').textContent === 'Pinned' && {at_it}"))
+        .await;
+    window.keys(ENTER).await;
+    window.until("document.activeElement.matches('.rename .field')").await;
+    press(window, ".shelves [value=archived]").await;
+    window
+        .until("document.querySelector('#alert').textContent.includes('“Embers” is in the archive.')")
+        .await;
+    inspect(&seat, "archived").await;
+    press(window, "#alert form button").await;
+    window
+        .until(&format!("document.querySelector('#conversations h2').textContent === 'Pinned' && {at_it}"))
+        .await;
+    assert_eq!(window.eval::<String>("document.querySelector('#alert').textContent").await, "");
+    let address: String = window.eval("location.pathname").await;
+    window.keys(ENTER).await;
+    window.until("document.activeElement.matches('.rename .field')").await;
+    inspect(&seat, "conversation-edit").await;
+    press(window, ".conversation [hx-delete]").await;
+    window.until("document.querySelector('#confirm').open").await;
+    press(window, "#confirm .danger").await;
+    window.until(&format!("location.pathname !== '{address}' && !document.querySelector('.message')")).await;
     seat.leave().await;
 }

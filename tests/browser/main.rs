@@ -15,6 +15,7 @@ mod parameters;
 mod plain;
 mod plugin_settings;
 mod plugins;
+mod reach;
 mod reading;
 mod smooth;
 mod temporary;

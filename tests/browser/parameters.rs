@@ -31,7 +31,7 @@ async fn a_parameter_is_set_taken_back_and_kept_as_a_preset() {
     let seat = Seat::echo().await;
     let window = &seat.window;
     window.click("#to-parameters").await;
-    window.until(&format!("window.htmx && {}", from("temperature", "Rocket.toml"))).await;
+    window.until(&format!("window.htmx && {}", from("temperature", "the server\\'s configuration"))).await;
     inspect(&seat, "parameters").await;
 
     // By keyboard: the field, then Enter.
@@ -45,7 +45,7 @@ async fn a_parameter_is_set_taken_back_and_kept_as_a_preset() {
     inspect(&seat, "parameters-set").await;
 
     click(window, "#set-temperature-from [name=reset]").await;
-    window.until(&from("temperature", "Rocket.toml")).await;
+    window.until(&from("temperature", "the server\\'s configuration")).await;
     click(window, ".chips button").await;
     window.until(&from("temperature", "this conversation")).await;
     assert_eq!(window.eval::<String>("document.querySelector('#set-temperature').value").await, "0.2");

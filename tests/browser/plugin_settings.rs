@@ -7,7 +7,7 @@ use super::looks::inspect;
 use super::support::{ECHO, Home, TestApp};
 use super::window::{ENTER, Window};
 
-const STYLE: &str = r#"const PLUGIN = #{
+pub const STYLE: &str = r#"const PLUGIN = #{
     name: "House style",
     description: "Asks for the tone of the house.",
     settings: #{

@@ -39,16 +39,22 @@ pub(super) fn sentence(file: &Path, weights: &Weights, processor: &Processor) ->
     const MIB: u64 = 1 << 20;
     Some(format!(
         "{} is mostly {}, for which llama.cpp has no fast kernel on this processor: prompts are read at about half the \
-         speed. Convert it with: fireside model convert {} {} --type {ADVISED} ({} MiB instead of {}), then name the new file in \
+         speed. Convert it with: {} model convert {} {} --type {ADVISED} ({} MiB instead of {}), then name the new file in \
          [default.llm] model.",
         file.file_name().unwrap_or_default().display(),
         kind.to_uppercase(),
+        program(),
         file.display(),
         converted(file, kind).display(),
         // 32 numbers and their scale take 34 bytes.
         weights.parameters / 32 * 34 / MIB,
         weights.bytes / MIB,
     ))
+}
+
+/// The program as it was called, so that the command can be pasted where it was started.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "fireside".into())
 }
 
 /// The name of the better file: the type at the end of the old one's is replaced.
