@@ -17,6 +17,10 @@ const MARGIN: f64 = 1.15;
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.5;
 
+/// … and of a step that took longer than those before. What else the machine does can only make it longer, mostly for a moment:
+/// a long prompt that arrives is cut into tokens just then.
+const LONGER: f64 = 0.1;
+
 /// Smallest piece of a prompt worth a computation of its own.
 const SMALLEST_PIECE: usize = 8;
 
@@ -61,7 +65,7 @@ impl Pace {
 
     /// A piece of a prompt was read.
     pub(super) fn read(&mut self, tokens: usize, took: Duration, replies_run: bool) {
-        self.token = Some(smoothed(self.token, took.as_secs_f64() / tokens.max(1) as f64));
+        self.token = Some(smoothed(self.token, took.as_secs_f64() / tokens.max(1) as f64, NEWEST));
         self.pieces += 1;
         self.ahead.written = 0;
         if !replies_run {
@@ -72,7 +76,9 @@ impl Pace {
     /// The running replies went one step further, while a `piece` of so many tokens waits to be read. Before which moment nobody
     /// is to see it, if they are written ahead.
     pub(super) fn stepped(&mut self, took: Duration, piece: Option<usize>) -> Option<Instant> {
-        self.step = Some(smoothed(self.step, took.as_secs_f64()));
+        let took = took.as_secs_f64();
+        let is_longer = self.step.is_some_and(|step| took > step);
+        self.step = Some(smoothed(self.step, took, if is_longer { LONGER } else { NEWEST }));
         self.stepped_at = Instant::now();
         self.pieces = 0;
         let Some(piece) = piece else {
@@ -145,8 +151,8 @@ impl Pace {
 }
 
 /// What was measured so far, and what it is with one measurement more.
-fn smoothed(before: Option<f64>, measured: f64) -> f64 {
-    before.map_or(measured, |before| before + NEWEST * (measured - before))
+fn smoothed(before: Option<f64>, measured: f64, weight: f64) -> f64 {
+    before.map_or(measured, |before| before + weight * (measured - before))
 }
 
 #[cfg(test)]
@@ -197,6 +203,20 @@ mod tests {
         assert_eq!(gaps, [241, 241], "600 ms for a piece and 30 for three tokens, and a margin");
         pace.read(128, Duration::from_millis(600), true);
         assert!(after(pace, 600, 1).replies_first(128), "then they go on");
+    }
+
+    #[test]
+    fn a_step_that_something_held_up_changes_little() {
+        let mut pace = pace(500, 300, 10);
+        assert_eq!(pace.most_ahead(128), 3);
+
+        pace.stepped(Duration::from_millis(25), None);
+
+        assert_eq!(pace.most_ahead(128), 3);
+        for _ in 0..20 {
+            pace.stepped(Duration::from_millis(25), None);
+        }
+        assert_eq!(pace.most_ahead(128), 1);
     }
 
     #[test]
