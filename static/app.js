@@ -4,6 +4,7 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+const { body: page } = document;
 const clone = template => $(template).content.firstElementChild.cloneNode(true);
 const alertWith = (...nodes) => $("#alert").replaceChildren(...nodes);
 const last = selector => all(selector).at(-1);
@@ -11,6 +12,9 @@ const says = $("#announcer").dataset;
 const now = () => performance.now();
 const nextFrame = requestAnimationFrame;
 const on = (event, handle, capture) => document.addEventListener(event, handle, capture);
+const onHtmx = (event, handle) => on(`htmx:${event}`, event => handle(event.detail, event));
+const messageBox = () => $("#message");
+const isStream = element => element?.hasAttribute?.("hx-sse:connect");
 
 // -- Scrolling: follow the text until the reader scrolls up --
 
@@ -26,10 +30,11 @@ function follow() {
 
 on("scroll", ({ target }) => {
   if (target.id !== "scroller") return;
-  const below = target.scrollHeight - target.scrollTop - target.clientHeight;
-  if (target.scrollTop < lastTop && below > 4) following = false;
+  const top = target.scrollTop;
+  const below = target.scrollHeight - top - target.clientHeight;
+  if (top < lastTop && below > 4) following = false;
   else if (below < 24) following = true;
-  lastTop = target.scrollTop;
+  lastTop = top;
   $("#latest").hidden = following;
 }, true);
 // Whatever makes the text longer, or the window smaller.
@@ -40,14 +45,11 @@ const sizes = new ResizeObserver(follow);
 let composer = null;
 
 function arrive(added = []) {
+  all("time:not([title])").forEach(localize);
   if (!$("#composer")) return; // "back" after signing out shows another page
   const bodies = all(".message:not([aria-busy]) .body:not(.painted)").reverse(); // the end is seen first
   deadline = now() + 30;
-  for (const [place, body] of bodies.entries()) {
-    if (place) inTime(() => paint(body));
-    else paint(body);
-  }
-  all("time:not([title])").forEach(localize);
+  bodies.forEach((body, place) => (place ? inTime(() => paint(body)) : paint(body)));
   const reply = added.find(node => node.matches?.("article.assistant:not([aria-busy])"));
   // Read aloud once, when it is whole.
   if (reply) $("#announcer").textContent = (parts($(".source", reply)?.textContent ?? reply.textContent)[1] ?? "").slice(0, 2_000);
@@ -63,7 +65,7 @@ function localize(time) {
 
 function openChat() {
   composer = $("#composer");
-  const box = $("#message");
+  const box = messageBox();
   box.value ||= sessionStorage.getItem(composer.action) ?? "";
   sidebar(false);
   const sought = $("[data-sought]");
@@ -77,11 +79,11 @@ function openChat() {
 
 on("DOMContentLoaded", () => arrive());
 // Before the next frame: raw text never flashes up.
-on("htmx:before:settle", ({ target, detail }) => {
+onHtmx("before:settle", ({ newContent }, { target }) => {
   if (target.className === "source") return;
-  arrive(detail.newContent);
+  arrive(newContent);
   // What was used is gone: whoever works by keyboard goes on at what took its place.
-  if (used && !used.isConnected && document.activeElement === document.body) {
+  if (used && !used.isConnected && document.activeElement === page) {
     (document.getElementById(used.id) ?? $("#chat"))?.focus({ preventScroll: true });
   }
 });
@@ -145,7 +147,7 @@ function point(option) {
   $("#commands > [aria-selected]")?.removeAttribute("aria-selected");
   option?.setAttribute("aria-selected", true);
   option?.scrollIntoView({ block: "nearest" });
-  $("#message").setAttribute("aria-activedescendant", option?.id ?? "");
+  messageBox().setAttribute("aria-activedescendant", option?.id ?? "");
 }
 
 // Whether a key belongs to the list.
@@ -162,40 +164,38 @@ function choose({ key, target, shiftKey, isComposing }) {
 }
 
 function take(option) {
-  const box = $("#message");
+  const box = messageBox();
   box.value = `${option.dataset.command} `;
   box.focus();
   box.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-const isStream = element => element?.hasAttribute?.("hx-sse:connect");
-
 // Whoever has read back keeps what is on the screen.
-on("htmx:config:request", ({ detail: { ctx } }) => {
+onHtmx("config:request", ({ ctx }) => {
   const first = ctx.select === "#messages" && $("#messages > .message");
   if (first) ctx.request.body.set("since", first.id.slice(8));
 });
-on("htmx:before:request", event => {
-  const source = event.detail.ctx.sourceElement;
+onHtmx("before:request", ({ ctx }, event) => {
+  const source = ctx.sourceElement;
   if (source.matches("button, a")) used = source;
   if (source.id === "earlier") $("#scroller").scrollTop ||= 1; // at 0, browsers do not keep in place what is read
-  if (source === composer) $("#message").readOnly = true;
+  if (source === composer) messageBox().readOnly = true;
   if (!isStream(source)) return;
   // A first connection replays from the start: a second one would double the text.
   if (connected.has(source)) return event.preventDefault();
   connected.add(source);
   restart(source);
 });
-on("htmx:after:request", ({ detail: { ctx } }) => {
+onHtmx("after:request", ({ ctx }) => {
   if (ctx.sourceElement !== composer || !ctx.response.raw.ok || ctx.hx.redirect) return;
-  $("#message").value = "";
+  messageBox().value = "";
   offer("");
   sessionStorage.removeItem(composer.action);
   alertWith();
   following = true;
 });
-on("htmx:finally:request", ({ detail: { ctx } }) => {
-  if (ctx.sourceElement === composer) $("#message").readOnly = false;
+onHtmx("finally:request", ({ ctx }) => {
+  if (ctx.sourceElement === composer) messageBox().readOnly = false;
 });
 
 // -- Failures: an answer with HX-Retarget explains itself; no other is swapped in --
@@ -205,12 +205,12 @@ function failed({ sourceElement, response }) {
   else if (!sourceElement.matches("#model, #messages, [hidden]")) alertWith(clone("#unreachable"));
 }
 
-on("htmx:response:error", ({ detail: { ctx } }) => {
+onHtmx("response:error", ({ ctx }) => {
   if (ctx.hx.redirect || (ctx.hx.retarget && !isStream(ctx.sourceElement))) return;
   ctx.hx.reswap = "none";
   failed(ctx);
 });
-on("htmx:error", ({ detail: { ctx } }) => ctx && failed(ctx));
+onHtmx("error", ({ ctx }) => ctx && failed(ctx));
 
 // -- The stream of a reply --
 
@@ -227,25 +227,25 @@ function progress(stream, sentence) {
 
 // The extension renews a connection that broke, but not one that never was.
 function retryStream(stream, status) {
-  progress(stream, isFinal(status) ? says.gone : says.connecting);
-  if (isFinal(status)) return;
+  if (isFinal(status)) return progress(stream, says.gone);
+  progress(stream, says.connecting);
   setTimeout(() => {
     connected.delete(stream);
     if (stream.isConnected) htmx.process(stream, true);
   }, 2_000);
 }
 
-on("htmx:sse:error", ({ target, detail }) => {
-  if (isFinal(detail.status)) lost.add(target);
+onHtmx("sse:error", ({ status }, { target }) => {
+  if (isFinal(status)) lost.add(target);
   else progress(target, says.broken);
 });
-on("htmx:sse:before:connection", event => {
+onHtmx("sse:before:connection", (_, event) => {
   if (!lost.has(event.target)) return;
   event.preventDefault();
   progress(event.target, says.gone);
 });
-on("htmx:sse:after:connection", ({ target }) => progress(target, ""));
-on("htmx:sse:after:message", ({ target, detail: { message } }) => {
+onHtmx("sse:after:connection", (_, { target }) => progress(target, ""));
+onHtmx("sse:after:message", ({ message }, { target }) => {
   if (message.event) {
     const text = make("template", { innerHTML: message.data }).content.textContent; // it comes escaped
     return progress(target, text);
@@ -292,7 +292,7 @@ async function copyText(button, text) {
   } catch {
     // Over plain HTTP there is no clipboard object; the old way works there too.
     const box = make("textarea", { value: text, className: "unseen" });
-    document.body.append(box);
+    page.append(box);
     box.select();
     document.execCommand("copy");
     box.remove();
@@ -303,17 +303,16 @@ async function copyText(button, text) {
 }
 
 function sidebar(open) {
-  if (open === "sidebar" in document.body.dataset) return;
-  document.body.toggleAttribute("data-sidebar", open);
+  if (open === "sidebar" in page.dataset) return;
+  page.toggleAttribute("data-sidebar", open);
   const opener = $("[data-sidebar=open]");
   opener?.setAttribute("aria-expanded", open);
   (open ? $("#new-conversation") : opener)?.focus();
 }
 
-on("htmx:confirm", event => {
+onHtmx("confirm", ({ ctx, issueRequest, dropRequest }, event) => {
   event.preventDefault();
   const dialog = $("#confirm");
-  const { ctx, issueRequest, dropRequest } = event.detail;
   $("#confirm-question").textContent = ctx.confirm;
   dialog.returnValue = "";
   dialog.onclose = () => (dialog.returnValue ? issueRequest() : dropRequest());
