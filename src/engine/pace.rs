@@ -6,7 +6,7 @@ const REPLIES_SHARE: f64 = 0.1;
 
 /// Up to this share, replies are written ahead: several tokens in one go, which their readers then get one by one while the
 /// next piece of a prompt is read. Text flows evenly, although long pieces, which are read faster, go between.
-const AHEAD_SHARE: f64 = 0.06;
+const AHEAD_SHARE: f64 = 0.05;
 
 /// Most tokens that are written in one go.
 const MOST_AHEAD: u32 = 6;
@@ -193,21 +193,21 @@ mod tests {
 
     #[test]
     fn cheap_replies_are_written_ahead_and_read_evenly() {
-        let mut pace = pace(500, 300, 10);
+        let mut pace = pace(500, 300, 9);
         let mut moments = Vec::new();
         while pace.replies_first(128) {
-            moments.push(pace.stepped(Duration::from_millis(10), Some(128)).unwrap());
+            moments.push(pace.stepped(Duration::from_millis(9), Some(128)).unwrap());
         }
 
         let gaps: Vec<_> = moments.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
-        assert_eq!(gaps, [241, 241], "600 ms for a piece and 30 for three tokens, and a margin");
+        assert_eq!(gaps, [240, 240], "600 ms for a piece and 27 for three tokens, and a margin");
         pace.read(128, Duration::from_millis(600), true);
         assert!(after(pace, 600, 1).replies_first(128), "then they go on");
     }
 
     #[test]
     fn a_step_that_something_held_up_changes_little() {
-        let mut pace = pace(500, 300, 10);
+        let mut pace = pace(500, 300, 9);
         assert_eq!(pace.most_ahead(128), 3);
 
         pace.stepped(Duration::from_millis(25), None);
