@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_step_that_something_held_up_changes_little() {
-        let mut pace = pace(500, 300, 9);
+        let mut pace = pace(500, 350, 9);
         assert_eq!(pace.most_ahead(128), 3);
 
         pace.stepped(Duration::from_millis(25), None);
