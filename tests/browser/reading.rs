@@ -214,3 +214,27 @@ async fn everything_that_can_be_read_is_readable_at_each_size_in_light_and_dark(
     inspect(&seat, "reading-open").await;
     seat.leave().await;
 }
+
+#[tokio::test]
+async fn nothing_moves_while_a_conversation_is_opened() {
+    let seat = Seat::echo().await;
+    let window = &seat.window;
+    let text =
+        "A paragraph that goes on over several lines of a narrow window, and says little.\n\n- a\n- b\n\n";
+    for turn in 1..4 {
+        seat.send(&json!({ "pieces": [text], "repeat": 5 }).to_string()).await;
+        seat.until_over(2 * turn).await;
+    }
+    window.resize(390, 844, false).await;
+
+    window.goto(&window.eval::<String>("location.href").await).await;
+    window.run("window.moved = 0; new PerformanceObserver(list => list.getEntries().forEach(entry => { window.moved += entry.value; }))\
+        .observe({ type: 'layout-shift', buffered: true })").await;
+    window.until("!document.querySelector('.body:not(.painted)')").await;
+    // Fonts and colours come a little later.
+    window.until("performance.now() > 1500").await;
+
+    let moved: f64 = window.eval("window.moved").await;
+    assert!(moved < 0.1, "what can be seen moved by {moved}; at most 0.1 counts as good");
+    seat.leave().await;
+}
