@@ -2,8 +2,8 @@
 
 use super::Seat;
 use super::looks::inspect;
-use super::support::{ECHO, Home, TestApp};
-use super::window::{ENTER, ESCAPE, Window};
+use super::support::{ECHO, Home};
+use super::window::{ENTER, ESCAPE};
 
 const UP: &str = "\u{E013}";
 const DOWN: &str = "\u{E015}";
@@ -17,9 +17,7 @@ async fn a_slash_lists_the_commands_of_shipped_plugins_and_keys_or_a_touch_choos
     let home = Home::new(ECHO);
     home.add_plugin("examples/memory");
     home.add_plugin("examples/translate");
-    let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
-    let seat = Seat { app, window };
-    seat.register("ada").await;
+    let seat = Seat::take_in(home).await;
     let window = &seat.window;
     let value = async || window.eval::<String>("document.querySelector('#message').value").await;
 

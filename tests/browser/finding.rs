@@ -50,7 +50,8 @@ async fn a_search_answers_as_one_types_and_opens_at_the_message() {
     window.eval::<Value>(press).await;
     assert_eq!(window.eval::<String>("document.activeElement.id").await, "search");
     window.keys("swallow legen").await;
-    window.until("document.querySelectorAll('.found li').length === 1").await;
+    window.until("document.querySelectorAll('.found mark').length === 2").await;
+    assert_eq!(window.eval::<usize>("document.querySelectorAll('.found li').length").await, 1);
     assert_eq!(
         window
             .eval::<Vec<String>>("[...document.querySelectorAll('.found mark')].map(it => it.textContent)")
@@ -63,8 +64,9 @@ async fn a_search_answers_as_one_types_and_opens_at_the_message() {
     window.eval::<Value>("document.querySelector('#search').focus()").await;
     window.keys("zz").await;
     window.until("document.querySelector('.nothing')?.checkVisibility()").await;
-    window.eval::<Value>("document.querySelector('#search').select()").await;
-    window.keys("swallow").await;
+    // One letter more: no answer to a part of the word comes after it and takes the focus away.
+    window.run("document.querySelector('#search').value = 'swallo'").await;
+    window.keys("w").await;
     window.until("document.querySelectorAll('.found li').length === 1").await;
     let when: String = window.eval("document.querySelector('.found time').textContent").await;
     window.eval::<Value>("document.querySelector('.found a').focus()").await;

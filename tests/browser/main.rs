@@ -28,7 +28,7 @@ mod window;
 
 use serde_json::{Value, json};
 
-use support::{ECHO, TestApp};
+use support::{ECHO, Home, TestApp};
 use window::{ENTER, Window};
 
 /// The last message of the page.
@@ -42,7 +42,11 @@ struct Seat {
 
 impl Seat {
     async fn take(toml: &str) -> Self {
-        let (app, window) = tokio::join!(TestApp::start(toml), Window::open());
+        Self::take_in(Home::new(toml)).await
+    }
+
+    async fn take_in(home: Home) -> Self {
+        let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
         let seat = Self { app, window };
         seat.register("ada").await;
         seat

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Seat;
 use super::looks::inspect;
-use super::support::{ECHO, Home, TestApp};
+use super::support::{ECHO, Home};
 use super::window::{ENTER, Window};
 
 pub const STYLE: &str = r#"const PLUGIN = #{
@@ -30,10 +30,7 @@ fn on_message(ctx, text) { `${ctx.settings.most} ${ctx.settings.tone} ${ctx.user
 async fn seat() -> Seat {
     let home = Home::new(ECHO);
     home.write("plugins/style.rhai", STYLE);
-    let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
-    let seat = Seat { app, window };
-    seat.register("ada").await;
-    seat
+    Seat::take_in(home).await
 }
 
 /// Replaces what stands in a field.

@@ -2,7 +2,7 @@
 
 use super::Seat;
 use super::looks::inspect;
-use super::support::{ECHO, Home, TestApp};
+use super::support::{ECHO, Home};
 use super::window::Window;
 
 const HOUSE_STYLE: &str = r#"const PLUGIN = #{
@@ -41,10 +41,7 @@ async fn take_seat() -> Seat {
     home.add_plugin("examples/word_filter");
     home.write("plugins/style.rhai", HOUSE_STYLE);
     home.write("plugins/half_done.rhai", "fn on_message(ctx, text) {\n    text.trim();\n    text +\n}\n");
-    let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
-    let seat = Seat { app, window };
-    seat.register("ada").await;
-    seat
+    Seat::take_in(home).await
 }
 
 async fn fill(window: &Window, selector: &str, text: &str) {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::support::{ECHO, Home, TestApp};
+use super::support::{ECHO, Home};
 use super::window::{ENTER, Window};
 use super::{Seat, plugin_settings};
 
@@ -58,9 +58,7 @@ async fn furnish() -> (Seat, String) {
     home.write("plugins/style.rhai", plugin_settings::STYLE);
     home.write("plugins/half_done.rhai", "fn on_message(ctx, text) {\n    text +\n}\n");
     home.add_plugin("examples/memory");
-    let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
-    let seat = Seat { app, window };
-    seat.register("ada").await;
+    let seat = Seat::take_in(home).await;
     let window = &seat.window;
     seat.send("hello").await;
     seat.until_over(2).await;

@@ -1,8 +1,8 @@
 //! The name that a plugin gives a conversation, on a page that is open.
 
 use super::Seat;
-use super::support::{ECHO, Home, TestApp};
-use super::window::{ESCAPE, Window};
+use super::support::{ECHO, Home};
+use super::window::ESCAPE;
 
 /// Asks the scripted model, which takes its time.
 const SLOW: &str = r#"const PLUGIN = #{ capabilities: ["llm"] };
@@ -12,9 +12,7 @@ fn on_title(ctx, messages) { llm_generate(`{"pieces": ["Embers and ash"], "delay
 async fn the_name_appears_without_a_reload_and_leaves_alone_what_is_being_typed() {
     let home = Home::new(&format!("{ECHO}[default.plugins]\ngrants = {{ slow = [\"llm\"] }}\n"));
     home.write("plugins/slow.rhai", SLOW);
-    let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
-    let seat = Seat { app, window };
-    seat.register("ada").await;
+    let seat = Seat::take_in(home).await;
     let window = &seat.window;
 
     seat.send("hello").await;

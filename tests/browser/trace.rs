@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::looks::inspect;
-use super::support::{ECHO, Home, TestApp};
-use super::{LAST, Seat, Window};
+use super::support::{ECHO, Home};
+use super::{LAST, Seat};
 
 const TONE: &str = r#"const PLUGIN = #{ version: "1.0" };
 fn on_message(ctx, text) { text + "\nplease" }
@@ -28,10 +28,7 @@ async fn seat() -> Seat {
     for (name, script) in [("tone", TONE), ("hide", HIDE), ("broken", BROKEN)] {
         home.write(&format!("plugins/{name}.rhai"), script);
     }
-    let (app, window) = tokio::join!(TestApp::start_in(home), Window::open());
-    let seat = Seat { app, window };
-    seat.register("ada").await;
-    seat
+    Seat::take_in(home).await
 }
 
 #[tokio::test]
