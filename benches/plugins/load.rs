@@ -66,7 +66,7 @@ pub(super) async fn streams(
             let set = [&none, plugins][side];
             let (begin, cpu) = (Instant::now(), processor()?);
             let replies: Vec<_> = (0..STREAMS)
-                .map(|number| tokio::spawn(reply(engine.clone(), set.stream(&context()), question, number)))
+                .map(|number| set.spawn(reply(engine.clone(), set.stream(&context()), question, number)))
                 .collect();
             let mut tokens = 0;
             for reply in replies {

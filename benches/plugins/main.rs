@@ -7,12 +7,13 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fireside::config::{Backend, LlmConfig, PluginsConfig};
 use fireside::domain::{ConversationId, PromptMessage, Role, UserId};
 use fireside::plugins::{
-    Context, Draft, PluginSet, Plugins, Recorder, RenderedSegment, ReplyStream, RequestSource, SegmentOrigin,
+    Context, Denied, Draft, PluginSet, Plugins, Recorder, RenderedSegment, ReplyStream, RequestSource, SegmentOrigin,
 };
 
 use load::{Script, Story, start, streams};
@@ -100,11 +101,14 @@ async fn measure() -> Outcome<()> {
     println!("| --- | --- | --- |");
     let reply = median(async || one_by_one(REPLIES, whole_replies(&plugins)).await).await?;
     println!("| a reply, all hooks but on_chunk | {:.1?} | {:.1?} |", reply[0], reply[1]);
-    let piece = median(async || one_by_one(PIECES, pieces(plugins.stream(&context()))).await).await?;
+    let piece = median(async || {
+        one_by_one(PIECES, async { plugins.spawn(pieces(plugins.stream(&context()))).await? }).await
+    })
+    .await?;
     println!("| a piece, of one reply | {:.2?} | {:.2?} |", piece[0], piece[1]);
     let piece = median(async || {
         let all = async {
-            let replies = (0..STREAMS).map(|_| tokio::spawn(pieces(plugins.stream(&context()))));
+            let replies = (0..STREAMS).map(|_| plugins.spawn(pieces(plugins.stream(&context()))));
             for reply in replies.collect::<Vec<_>>() {
                 reply.await??;
             }
@@ -148,7 +152,7 @@ fn said(role: Role, content: String) -> PromptMessage {
 }
 
 /// The hooks of a reply without `on_chunk`, so many times.
-async fn whole_replies(plugins: &PluginSet) -> Outcome<()> {
+async fn whole_replies(plugins: &Arc<PluginSet>) -> Outcome<()> {
     let text = "A sentence of a conversation that goes on for a while. ".repeat(8);
     let roles = [Role::System, Role::User, Role::Assistant].into_iter();
     let roles = roles.chain([Role::User, Role::Assistant].into_iter().cycle());
@@ -171,9 +175,14 @@ async fn whole_replies(plugins: &PluginSet) -> Outcome<()> {
         let context = context();
         let asked = plugins.on_message(&context, text.clone()).await?;
         let draft = Draft { messages: messages.clone(), ..Draft::default() };
-        let (draft, drafted) = plugins.on_prompt(&context, draft).await?;
-        let (rendered, seen) = plugins.on_rendered(&context, segments.clone()).await?;
-        let response = plugins.on_response(&context, text.repeat(4)).await?;
+        // What writes a reply runs near the plugins.
+        let (set, ctx, prompt, reply) = (plugins.clone(), context.clone(), segments.clone(), text.repeat(4));
+        let written = plugins.spawn(async move {
+            let (draft, drafted) = set.on_prompt(&ctx, draft).await?;
+            let (rendered, seen) = set.on_rendered(&ctx, prompt).await?;
+            Ok::<_, Denied>((draft, drafted, rendered, seen, set.on_response(&ctx, reply).await?))
+        });
+        let (draft, drafted, rendered, seen, response) = written.await??;
         let changed = draft.messages[0].content.len() > messages[0].content.len()
             && rendered.len() == segments.len() + HOLDS.len();
         let marks = [asked.marks, drafted, seen, response.marks].concat();

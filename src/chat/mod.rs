@@ -279,9 +279,9 @@ impl Chat {
     ) {
         let running = self.running.subscribe();
         let (store, id) = (self.store.clone(), reply.id);
-        let task = ReplyTask { chat: self.clone(), user, reply, plugins, context };
+        let task = ReplyTask { chat: self.clone(), user, reply, plugins: plugins.clone(), context };
         tokio::spawn(async move {
-            if tokio::spawn(task.run(place, writer)).await.is_err() {
+            if plugins.spawn(task.run(place, writer)).await.is_err() {
                 let outcome = turn::failed(ChatError::Panicked.to_string(), Vec::new());
                 if let Err(error) = store.finish(id, &outcome).await {
                     tracing::error!(reply = %id, %error, "a broken reply is marked at the next start");

@@ -193,7 +193,7 @@ impl Caller {
         order.params.max_tokens = order.params.max_tokens.min(self.llm_limits.tokens);
         let since = Instant::now();
         let written = || {
-            let written = llm.generate(LlmOrder { caller: workers::step_aside(), ..order });
+            let written = llm.generate(LlmOrder { caller: workers::leave_place(), ..order });
             budget::extend(since.elapsed());
             written.map_err(|why| format!("llm_generate: {why}"))
         };
@@ -220,12 +220,12 @@ pub(super) enum Access {
     Write,
 }
 
-/// What another thread allocated is looked at here and given back uncounted.
+/// Waits for an answer of others. What another thread allocated is looked at here and given back uncounted.
 fn foreign<T, R>(
     ask: impl FnOnce() -> Result<T, String>,
     take: impl FnOnce(&T) -> Fallible<R>,
 ) -> Fallible<R> {
-    let answer = memory::uncounted(ask);
+    let answer = memory::uncounted(|| workers::aside(ask));
     let taken = match &answer {
         Ok(answer) => take(answer),
         Err(why) => Err(host_error(why.clone())),

@@ -9,6 +9,7 @@ use rhai::packages::{
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{Dynamic, OptimizationLevel};
+use tokio::task::JoinHandle;
 
 use super::services::Services;
 use super::workers::{NotRun, Workers};
@@ -33,6 +34,14 @@ impl Sandbox {
     pub(super) fn new(config: PluginsConfig, services: Services) -> Self {
         let engine = engine(&config);
         Self { engine, config, services, workers: Workers::start() }
+    }
+
+    /// Runs a task that calls scripts often: on the sandbox's threads, where a call wakes nobody.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.workers.spawn(task)
     }
 
     /// Runs script work on a thread of the sandbox, away from the async runtime.

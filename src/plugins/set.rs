@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::task::JoinHandle;
+
 use super::change::Traced;
 use super::choices::Plugin;
 use super::draft;
@@ -110,6 +112,14 @@ impl PluginSet {
             Member::Refusing { .. } => None,
         });
         ReplyStream::new(self.chain.clone(), ctx.clone(), plugins.collect())
+    }
+
+    /// Runs the task that writes a reply: near the plugins where they see every piece of it.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        if self.chain.has(Hook::OnChunk) { self.chain.sandbox.spawn(task) } else { tokio::spawn(task) }
     }
 
     /// The prompt is constructed and goes to the chat template next.
