@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use fireside::config::{Backend, LlmConfig, PluginsConfig};
 use fireside::domain::{ConversationId, PromptMessage, Role, UserId};
 use fireside::plugins::{
-    Context, Denied, Draft, PluginSet, Plugins, Recorder, RenderedSegment, ReplyStream, RequestSource, SegmentOrigin,
+    Context, Denied, Draft, PluginSet, Plugins, Recorder, RenderedSegment, ReplyStream, RequestSource,
+    SegmentOrigin,
 };
 
 use load::{Script, Story, start, streams};

@@ -26,7 +26,7 @@ const BAN: f32 = -100.0;
 pub struct Completion {
     source: Source,
     model: Arc<Model>,
-    plugins: Arc<PluginSet>,
+    pub(super) plugins: Arc<PluginSet>,
     context: Context,
     marks: Vec<Mark>,
     /// What a plugin lets the reply begin with, until it is told.
@@ -149,13 +149,8 @@ impl Completion {
         &self.model
     }
 
-    /// What comes next, as it comes; [`CompletionEvent::End`] is the last. With a plugin that holds the reply, its text
-    /// comes as one piece after `on_response`. Without one, that hook runs when the text is out, and what it changes is not
-    /// sent. Not to be dropped and called again.
-    ///
-    /// # Errors
-    /// The reply broke off: the engine failed, a plugin refused, the server stops. Nothing follows.
-    pub async fn next(&mut self) -> Result<CompletionEvent, ChatError> {
+    /// What comes next, as `CompletionEvents` gives it.
+    pub(super) async fn next(&mut self) -> Result<CompletionEvent, ChatError> {
         if let Some(event) = self.ready.pop_front() {
             return Ok(event);
         }
@@ -180,14 +175,7 @@ impl Completion {
     }
 
     /// The whole reply as `on_response` leaves it.
-    ///
-    /// # Errors
-    /// As [`Completion::next`].
-    pub async fn whole(mut self) -> Result<(Piece, CompletionEnd), ChatError> {
-        self.collect().await
-    }
-
-    async fn collect(&mut self) -> Result<(Piece, CompletionEnd), ChatError> {
+    pub(super) async fn collect(&mut self) -> Result<(Piece, CompletionEnd), ChatError> {
         loop {
             let (mut said, finished) = self.attempt().await?;
             match self.release(said.text).await? {

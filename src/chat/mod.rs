@@ -9,6 +9,7 @@ mod attempts;
 mod checkpoints;
 mod completion;
 mod conversations;
+mod delivery;
 mod error;
 mod export;
 mod follow;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 pub use completion::Completion;
+pub use delivery::CompletionEvents;
 pub use error::ChatError;
 pub use export::Export;
 pub use follow::{Follower, ReplyEvent};

@@ -7,8 +7,8 @@
 //! Invariants:
 //! - rhai is imported in this room only. It knows no database, model or web server.
 //! - Nothing that a script does ends the process, another plugin or a conversation: each call runs on a thread of
-//!   its own under a budget of time, memory and operations, and ends as a value, a [`Mark`](crate::domain::Mark)
-//!   or a [`Denied`].
+//!   the plugins' own under a budget of time, memory and operations, and ends as a value, a
+//!   [`Mark`](crate::domain::Mark) or a [`Denied`].
 //! - Calls share nothing that can change, except the cache of compiled regular expressions and the breakers.
 //! - No text of a conversation reaches the log, except what a script itself logs.
 

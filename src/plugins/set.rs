@@ -101,7 +101,12 @@ impl PluginSet {
 
     /// Whether what the model says may differ from what is shown while it is written.
     pub fn filters_reply(&self) -> bool {
-        self.holds_reply() || self.chain.has(Hook::OnChunk)
+        self.holds_reply() || self.sees_pieces()
+    }
+
+    /// Whether plugins are called for every piece of a reply.
+    pub fn sees_pieces(&self) -> bool {
+        self.chain.has(Hook::OnChunk)
     }
 
     /// A reply's way through `on_chunk`.
@@ -114,12 +119,9 @@ impl PluginSet {
         ReplyStream::new(self.chain.clone(), ctx.clone(), plugins.collect())
     }
 
-    /// Runs the task that writes a reply: near the plugins where they see every piece of it.
-    pub fn spawn<T: Send + 'static>(
-        &self,
-        task: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
-        if self.chain.has(Hook::OnChunk) { self.chain.sandbox.spawn(task) } else { tokio::spawn(task) }
+    /// Runs the task that writes a reply: on the plugins' threads where they see every piece of it, so that a piece wakes none.
+    pub fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        if self.sees_pieces() { self.chain.sandbox.spawn(task) } else { tokio::spawn(task) }
     }
 
     /// The prompt is constructed and goes to the chat template next.

@@ -38,7 +38,12 @@ struct Spent {
 
 /// A way to send one message and read the reply: the time to its first text, and its length in characters.
 enum Sender<'a> {
-    Pages(reqwest::Client, &'a str),
+    /// Each in a new conversation, made before.
+    Pages {
+        http: reqwest::Client,
+        url: &'a str,
+        conversations: Vec<String>,
+    },
     Api(&'a Endpoint),
 }
 
@@ -47,8 +52,8 @@ pub async fn run(side: &Contestant, route: Route, text: &mut Text) -> Outcome<Sa
     let settings = [("FIRESIDE_GENERATION__SEED", "42"), ("FIRESIDE_GENERATION__MAX_TOKENS", REPLY)];
     let server = side.start_with(&settings).await?;
     warm(&server.endpoint).await?;
-    let sender = match route {
-        Route::Pages => Sender::Pages(browser(&server.endpoint.url).await?, &server.endpoint.url),
+    let mut sender = match route {
+        Route::Pages => Sender::by_pages(&server.endpoint.url).await?,
         Route::Api => Sender::Api(&server.endpoint),
     };
     sender.send("Say hello.").await?;
@@ -76,10 +81,25 @@ impl Spent {
     }
 }
 
-impl Sender<'_> {
-    async fn send(&self, message: &str) -> Outcome<(f64, usize)> {
+impl<'a> Sender<'a> {
+    async fn by_pages(url: &'a str) -> Outcome<Self> {
+        let http = browser(url).await?;
+        let mut conversations = Vec::new();
+        for _ in 0..=REPLIES {
+            let made = post(&http, format!("{url}/c")).send().await?;
+            let made = expect_success(made).await?;
+            let place = made.headers().get("location").ok_or("POST /c answered without a place")?;
+            conversations.push(place.to_str()?.to_owned());
+        }
+        Ok(Self::Pages { http, url, conversations })
+    }
+
+    async fn send(&mut self, message: &str) -> Outcome<(f64, usize)> {
         match self {
-            Self::Pages(http, url) => send_by_page(http, url, message).await,
+            Self::Pages { http, url, conversations } => {
+                let conversation = conversations.pop().ok_or("there are no more conversations")?;
+                send_by_page(http, url, &conversation, message).await
+            }
             Self::Api(endpoint) => {
                 let prompt = [Message::user(message.to_owned())];
                 let reply = endpoint.stream(0, &prompt, REPLY.parse()?, false, |_| ()).await?;
@@ -89,12 +109,18 @@ impl Sender<'_> {
     }
 }
 
-/// In a new conversation: sends as the form does, and follows the reply's event stream as its bubble does.
-async fn send_by_page(http: &reqwest::Client, url: &str, message: &str) -> Outcome<(f64, usize)> {
-    let post = |path: String| http.post(path).header("Sec-Fetch-Site", "same-origin");
-    let made = expect_success(post(format!("{url}/c")).send().await?).await?;
-    let conversation = made.headers().get("location").ok_or("POST /c answered without a place")?.to_str()?;
-    let request = post(format!("{url}{conversation}/messages")).header("HX-Request", "true");
+fn post(http: &reqwest::Client, path: String) -> reqwest::RequestBuilder {
+    http.post(path).header("Sec-Fetch-Site", "same-origin")
+}
+
+/// Sends as the form does, and follows the reply's event stream as its bubble does.
+async fn send_by_page(
+    http: &reqwest::Client,
+    url: &str,
+    conversation: &str,
+    message: &str,
+) -> Outcome<(f64, usize)> {
+    let request = post(http, format!("{url}{conversation}/messages")).header("HX-Request", "true");
     let request = request.form(&[("message", message)]);
 
     let sent = Instant::now();

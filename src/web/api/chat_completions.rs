@@ -85,12 +85,13 @@ async fn whole(completion: Completion) -> Result<Either<Json<Whole>, Parts>, Api
     Ok(Either::Right(Parts::new(ContentType::JSON, late)))
 }
 
-fn events(mut completion: Completion, include_usage: bool) -> impl Stream<Item = Vec<u8>> + Send {
+fn events(completion: Completion, include_usage: bool) -> impl Stream<Item = Vec<u8>> + Send {
     let answer = Answer::new(completion.model());
+    let mut events = completion.events();
     stream! {
         yield answer.begin();
         loop {
-            let mut next = pin!(completion.next());
+            let mut next = pin!(events.next());
             let event = loop {
                 let event = select! {
                     event = &mut next => Some(event),
