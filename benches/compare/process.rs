@@ -65,24 +65,20 @@ impl Process {
         Ok(kibibytes * 1024.0)
     }
 
-    /// Processor time of all threads so far.
-    pub fn cpu_seconds(&self) -> Outcome<f64> {
-        cpu_seconds(&self.child.id().to_string())
-    }
-
-    /// Processor time of the threads that live, without those that compute the model. The threads that llama.cpp starts
-    /// carry the name of the one that started them.
-    pub fn delivery_cpu_seconds(&self) -> Outcome<f64> {
-        let mut nanoseconds = 0.0;
+    /// Processor time of the threads that live: of all, and of those that do not compute the model. The threads that llama.cpp
+    /// starts carry the name of the one that started them.
+    pub fn threads_cpu_seconds(&self) -> Outcome<(f64, f64)> {
+        let (mut all, mut delivery) = (0.0, 0.0);
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let task = task?.path();
+            let schedule = fs::read_to_string(task.join("schedstat"))?;
+            let nanoseconds: f64 = schedule.split_whitespace().next().unwrap_or("0").parse()?;
+            all += nanoseconds / 1e9;
             if fs::read_to_string(task.join("comm"))?.trim() != "engine" {
-                let schedule = fs::read_to_string(task.join("schedstat"))?;
-                let ran: f64 = schedule.split_whitespace().next().unwrap_or("0").parse()?;
-                nanoseconds += ran;
+                delivery += nanoseconds / 1e9;
             }
         }
-        Ok(nanoseconds / 1e9)
+        Ok((all, delivery))
     }
 }
 

@@ -49,13 +49,35 @@ impl Question for Story {
     }
 }
 
-/// A row of the second table: without and with plugins in alternation.
+/// What `count` replies at once came to, without and with plugins: medians.
+pub(super) struct Load {
+    /// Tokens a second in all.
+    speeds: [f64; 2],
+    /// Parts of a processor.
+    loads: [f64; 2],
+}
+
+impl Load {
+    /// As a row of the second table. What plugins cost a token says something where the model costs nothing.
+    pub(super) fn print(&self, name: &str, tells_cost: bool) {
+        let ([without, with], [idle, busy]) = (self.speeds, self.loads);
+        let loss = 100.0 * (1.0 - with / without);
+        let cost = match tells_cost {
+            true => format!("{:.1} µs", 1e6 * (busy / with - idle / without)),
+            false => "–".into(),
+        };
+        let [idle, busy] = [100.0 * idle, 100.0 * busy];
+        println!("| {name} | {without:.0} | {with:.0} | {loss:.1} % | {idle:.1} % | {busy:.1} % | {cost} |");
+    }
+}
+
+/// Lets `count` replies be written at once, without and with plugins in alternation.
 pub(super) async fn streams(
-    name: &str,
+    count: usize,
     engine: &Engine,
     plugins: &Arc<PluginSet>,
     question: impl Question,
-) -> Outcome<()> {
+) -> Outcome<Load> {
     let empty = tempfile::tempdir()?;
     let none = PluginsConfig { dir: empty.path().to_owned(), ..PluginsConfig::default() };
     let none = Plugins::open(none).current().await;
@@ -65,7 +87,7 @@ pub(super) async fn streams(
         for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let set = [&none, plugins][side];
             let (begin, cpu) = (Instant::now(), processor()?);
-            let replies: Vec<_> = (0..STREAMS)
+            let replies: Vec<_> = (0..count)
                 .map(|number| set.spawn(reply(engine.clone(), set.stream(&context()), question, number)))
                 .collect();
             let mut tokens = 0;
@@ -75,7 +97,7 @@ pub(super) async fn streams(
             let (took, cpu) = (begin.elapsed(), processor()? - cpu);
             if round > 0 {
                 speeds[side].push(f64::from(tokens) / took.as_secs_f64());
-                loads[side].push(100.0 * cpu.as_secs_f64() / took.as_secs_f64());
+                loads[side].push(cpu.as_secs_f64() / took.as_secs_f64());
             }
         }
     }
@@ -83,10 +105,7 @@ pub(super) async fn streams(
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let [[without, with], [idle, busy]] = [speeds.map(middle), loads.map(middle)];
-    let loss = 100.0 * (1.0 - with / without);
-    println!("| {name} | {without:.0} | {with:.0} | {loss:.1} % | {idle:.1} % | {busy:.1} % |");
-    Ok(())
+    Ok(Load { speeds: speeds.map(middle), loads: loads.map(middle) })
 }
 
 /// One reply through `on_chunk`, as the server takes it; how many tokens it had.

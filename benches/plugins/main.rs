@@ -121,16 +121,23 @@ async fn measure() -> Outcome<()> {
     println!("| a piece, of {STREAMS} replies at once | {:.2?} | {:.2?} |", piece[0], piece[1]);
 
     println!();
-    println!("| {STREAMS} replies at once | tokens/s without | with | loss | processor without | with |");
-    println!("| --- | --- | --- | --- | --- | --- |");
+    println!(
+        "| replies at once | tokens/s without | with | loss | processor without | with | more a token |"
+    );
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
     let echo = start(LlmConfig { backend: Backend::Echo, n_ctx: 1_048_576, ..LlmConfig::default() }).await?;
-    streams("scripted model, full speed", &echo, &plugins, Script { tokens: 400_000, delay_ms: 0 }).await?;
-    streams("scripted model, 30 tokens/s each", &echo, &plugins, Script { tokens: 150, delay_ms: 33 })
-        .await?;
+    let fast = Script { tokens: 400_000, delay_ms: 0 };
+    let load = streams(STREAMS, &echo, &plugins, fast).await?;
+    load.print(&format!("{STREAMS} of the scripted model, full speed"), false);
+    for (count, tokens, delay_ms) in [(STREAMS, 150, 33), (1, 150, 33), (1, 600, 8)] {
+        let load = streams(count, &echo, &plugins, Script { tokens, delay_ms }).await?;
+        load.print(&format!("{count} of the scripted model, {} tokens/s each", 1_000 / delay_ms), true);
+    }
     echo.shutdown();
     if let Some(model) = model {
         let llama = start(LlmConfig { model, n_ctx: 512, ..LlmConfig::default() }).await?;
-        streams("real model", &llama, &plugins, Story { tokens: 64 }).await?;
+        let load = streams(STREAMS, &llama, &plugins, Story { tokens: 64 }).await?;
+        load.print(&format!("{STREAMS} of the real model"), false);
         llama.shutdown();
     }
     Ok(())

@@ -25,12 +25,12 @@ pub enum Route {
     Api,
 }
 
-/// Replies of one sample: one is too short for the kernel's clock ticks.
+/// Replies of one sample.
 const REPLIES: usize = 4;
 
 const REPLY: &str = "128";
 
-/// Processor time of a server so far.
+/// Processor time of a server so far, in seconds.
 struct Spent {
     all: f64,
     delivery: f64,
@@ -38,12 +38,7 @@ struct Spent {
 
 /// A way to send one message and read the reply: the time to its first text, and its length in characters.
 enum Sender<'a> {
-    /// Each in a new conversation, made before.
-    Pages {
-        http: reqwest::Client,
-        url: &'a str,
-        conversations: Vec<String>,
-    },
+    Pages(reqwest::Client, &'a str),
     Api(&'a Endpoint),
 }
 
@@ -52,54 +47,58 @@ pub async fn run(side: &Contestant, route: Route, text: &mut Text) -> Outcome<Sa
     let settings = [("FIRESIDE_GENERATION__SEED", "42"), ("FIRESIDE_GENERATION__MAX_TOKENS", REPLY)];
     let server = side.start_with(&settings).await?;
     warm(&server.endpoint).await?;
-    let mut sender = match route {
-        Route::Pages => Sender::by_pages(&server.endpoint.url).await?,
+    let sender = match route {
+        Route::Pages => Sender::Pages(browser(&server.endpoint.url).await?, &server.endpoint.url),
         Route::Api => Sender::Api(&server.endpoint),
     };
-    sender.send("Say hello.").await?;
+    let place = sender.place().await?;
+    sender.send(&place, "Say hello.").await?;
 
-    let before = Spent::so_far(server.process()?)?;
+    let mut spent = Spent { all: 0.0, delivery: 0.0 };
     let (mut first, mut characters) = (Vec::new(), 0);
+    let mut before = None;
     for _ in 0..REPLIES {
-        let (ttft_ms, length) = sender.send(&(text.unique(20) + " Tell a long story.")).await?;
+        // What it takes to make a conversation is not the reply's.
+        let pause = Spent::so_far(server.process()?)?;
+        spent.add(before.as_ref(), &pause);
+        let place = sender.place().await?;
+        before = Some(Spent::so_far(server.process()?)?);
+        let (ttft_ms, length) = sender.send(&place, &(text.unique(20) + " Tell a long story.")).await?;
         first.push(ttft_ms);
         characters += length;
     }
-    let after = Spent::so_far(server.process()?)?;
+    spent.add(before.as_ref(), &Spent::so_far(server.process()?)?);
     server.stop().await?;
     let per_thousand = |seconds: f64| Some(seconds * 1e6 / characters as f64);
-    Ok(vec![
-        median(&first),
-        per_thousand(after.all - before.all),
-        per_thousand(after.delivery - before.delivery),
-    ])
+    Ok(vec![median(&first), per_thousand(spent.all), per_thousand(spent.delivery)])
 }
 
 impl Spent {
     fn so_far(process: &Process) -> Outcome<Self> {
-        Ok(Self { all: process.cpu_seconds()?, delivery: process.delivery_cpu_seconds()? })
+        let (all, delivery) = process.threads_cpu_seconds()?;
+        Ok(Self { all, delivery })
+    }
+
+    fn add(&mut self, before: Option<&Self>, after: &Self) {
+        if let Some(before) = before {
+            self.all += after.all - before.all;
+            self.delivery += after.delivery - before.delivery;
+        }
     }
 }
 
-impl<'a> Sender<'a> {
-    async fn by_pages(url: &'a str) -> Outcome<Self> {
-        let http = browser(url).await?;
-        let mut conversations = Vec::new();
-        for _ in 0..=REPLIES {
-            let made = post(&http, format!("{url}/c")).send().await?;
-            let made = expect_success(made).await?;
-            let place = made.headers().get("location").ok_or("POST /c answered without a place")?;
-            conversations.push(place.to_str()?.to_owned());
-        }
-        Ok(Self::Pages { http, url, conversations })
+impl Sender<'_> {
+    /// Where the next message goes: a new conversation, or nowhere in particular.
+    async fn place(&self) -> Outcome<String> {
+        let Self::Pages(http, url) = self else { return Ok(String::new()) };
+        let made = expect_success(post(http, format!("{url}/c")).send().await?).await?;
+        let place = made.headers().get("location").ok_or("POST /c answered without a place")?;
+        Ok(place.to_str()?.to_owned())
     }
 
-    async fn send(&mut self, message: &str) -> Outcome<(f64, usize)> {
+    async fn send(&self, place: &str, message: &str) -> Outcome<(f64, usize)> {
         match self {
-            Self::Pages { http, url, conversations } => {
-                let conversation = conversations.pop().ok_or("there are no more conversations")?;
-                send_by_page(http, url, &conversation, message).await
-            }
+            Self::Pages(http, url) => send_by_page(http, url, place, message).await,
             Self::Api(endpoint) => {
                 let prompt = [Message::user(message.to_owned())];
                 let reply = endpoint.stream(0, &prompt, REPLY.parse()?, false, |_| ()).await?;
@@ -109,18 +108,18 @@ impl<'a> Sender<'a> {
     }
 }
 
-fn post(http: &reqwest::Client, path: String) -> reqwest::RequestBuilder {
-    http.post(path).header("Sec-Fetch-Site", "same-origin")
+fn post(http: &reqwest::Client, address: String) -> reqwest::RequestBuilder {
+    http.post(address).header("Sec-Fetch-Site", "same-origin")
 }
 
 /// Sends as the form does, and follows the reply's event stream as its bubble does.
 async fn send_by_page(
     http: &reqwest::Client,
     url: &str,
-    conversation: &str,
+    place: &str,
     message: &str,
 ) -> Outcome<(f64, usize)> {
-    let request = post(http, format!("{url}{conversation}/messages")).header("HX-Request", "true");
+    let request = post(http, format!("{url}{place}/messages")).header("HX-Request", "true");
     let request = request.form(&[("message", message)]);
 
     let sent = Instant::now();
