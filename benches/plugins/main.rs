@@ -129,7 +129,7 @@ async fn measure() -> Outcome<()> {
     let fast = Script { tokens: 400_000, delay_ms: 0 };
     let load = streams(STREAMS, &echo, &plugins, fast).await?;
     load.print(&format!("{STREAMS} of the scripted model, full speed"), false);
-    for (count, tokens, delay_ms) in [(STREAMS, 150, 33), (1, 150, 33), (1, 600, 8)] {
+    for (count, tokens, delay_ms) in [(STREAMS, 150, 33), (1, 60, 33), (1, 250, 8)] {
         let load = streams(count, &echo, &plugins, Script { tokens, delay_ms }).await?;
         load.print(&format!("{count} of the scripted model, {} tokens/s each", 1_000 / delay_ms), true);
     }
