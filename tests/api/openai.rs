@@ -10,13 +10,13 @@ use crate::support::program::{Program, Said, content, one, with};
 use crate::support::{ECHO, PATIENCE, TestApp};
 
 /// A request for a reply that takes minutes, so that only cancelling it frees its place in time.
-fn endless() -> Value {
+pub(super) fn endless() -> Value {
     let script = json!({ "pieces": ["word "], "repeat": 1_000_000, "delay_ms": 30 });
     with(one(&script.to_string()), json!({ "max_tokens": 8_000 }))
 }
 
 /// Waits until there is a place for this program.
-async fn until_free(program: &Program) {
+pub(super) async fn until_free(program: &Program) {
     let start = Instant::now();
     while program.post(&one("hi")).await.status() != 200 {
         assert!(start.elapsed() < PATIENCE, "the place was never freed");

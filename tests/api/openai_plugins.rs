@@ -1,7 +1,10 @@
 //! A program's request passes the same hooks as a person's message.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::openai::{endless, until_free};
 use crate::support::program::{Program, content, one, with};
 use crate::support::{ECHO, Home, TestApp};
 
@@ -132,4 +135,43 @@ async fn probabilities_do_not_tell_what_a_plugin_takes_out() {
 
     assert_eq!(status, 400, "{answer}");
     assert!(!answer.to_string().contains("secret"), "{answer}");
+}
+
+#[tokio::test]
+async fn who_leaves_a_reply_that_plugins_follow_piece_by_piece_frees_the_place() {
+    let home = Home::new("[default.llm]\nbackend = \"echo\"\nqueue_size = 1\nmax_per_user = 1\n");
+    home.write("plugins/loud.rhai", "fn on_chunk(ctx, text) { text.to_upper() }");
+    let app = TestApp::start_in(home).await;
+    app.person("ada").await;
+    let program = Program::new(&app, "ada");
+    let stream = program.post(&with(endless(), json!({ "stream": true }))).await;
+    let busy = program.post(&one("hi")).await.status();
+
+    drop(stream);
+    until_free(&program).await;
+    let whole = program.client.post(format!("{}/v1/chat/completions", program.url));
+    let whole = whole.bearer_auth(&program.key).json(&endless()).timeout(Duration::from_secs(1));
+    let gave_up = whole.send().await;
+    until_free(&program).await;
+
+    assert_eq!(busy, 429);
+    assert!(gave_up.is_err());
+    assert_eq!(content(&program.ask(one("hi")).await), "HI");
+}
+
+#[tokio::test]
+async fn a_stream_that_plugins_follow_piece_by_piece_ends_when_the_server_stops() {
+    let (app, program) = start("loud", "fn on_chunk(ctx, text) { text.to_upper() }").await;
+    let mut stream = program.post(&with(endless(), json!({ "stream": true }))).await;
+    let mut said = String::new();
+    while !said.contains("WORD") {
+        said.push_str(&String::from_utf8_lossy(&stream.chunk().await.unwrap().unwrap()));
+    }
+
+    let stopped = tokio::task::spawn_blocking(move || app.terminate());
+    said.push_str(&stream.text().await.unwrap());
+    let (status, took, _home) = stopped.await.unwrap();
+
+    assert!(status.success() && took < Duration::from_secs(3), "{status} after {took:?}");
+    assert!(said.contains("\"stopping\"") && !said.contains("[DONE]"), "{said}");
 }
