@@ -14,7 +14,7 @@ use super::choices::{HIDDEN, Plugin};
 use super::fault::host_error;
 use super::hooks::Context;
 use super::sandbox::Sandbox;
-use super::services::{KeyValue, Llm, LlmOrder, Services};
+use super::services::{KeyValue, Llm, LlmOrder};
 use super::{budget, memory, workers};
 use crate::domain::{ConversationId, KvQuota, KvScope, KvShelf, UserId};
 
@@ -33,28 +33,13 @@ thread_local! {
 
 /// Whose call runs.
 pub(super) struct Caller {
-    services: Services,
-    plugin: String,
+    sandbox: Arc<Sandbox>,
+    plugin: Arc<Plugin>,
     user: UserId,
     conversation: Option<ConversationId>,
-    pub(super) quota: KvQuota,
     kv_calls: Cell<u32>,
-    /// Whether the plugin asks for `llm`, and whether the operator grants it.
-    llm: (bool, bool),
     llm_calls: Cell<u32>,
-    llm_limits: LlmLimits,
     in_a_reply: bool,
-    /// The texts of the plugin's secrets.
-    secrets: Arc<[String]>,
-}
-
-/// What one call may let the model do.
-struct LlmLimits {
-    calls: u32,
-    /// Each time.
-    within: Duration,
-    /// Each time.
-    tokens: u32,
 }
 
 /// Ends the call's rights when it is dropped.
@@ -68,26 +53,15 @@ impl Drop for Entered {
 }
 
 /// From now on host functions act for this plugin and this request.
-pub(super) fn enter(sandbox: &Sandbox, plugin: &Plugin, ctx: &Context) -> Entered {
-    let config = &sandbox.config;
-    let granted = config.grants.get(&plugin.id);
-    let names_llm = |list: &Vec<String>| list.iter().any(|it| it == "llm");
+pub(super) fn enter(sandbox: &Arc<Sandbox>, plugin: &Arc<Plugin>, ctx: &Context) -> Entered {
     CALLER.set(Some(Caller {
-        services: sandbox.services.clone(),
-        plugin: plugin.id.clone(),
+        sandbox: sandbox.clone(),
+        plugin: plugin.clone(),
         user: ctx.user_id,
         conversation: ctx.conversation,
-        quota: KvQuota { keys: config.kv_max_keys, bytes: config.kv_max_bytes },
         kv_calls: Cell::new(0),
-        llm: (names_llm(&plugin.manifest.capabilities), granted.is_some_and(names_llm)),
         llm_calls: Cell::new(0),
-        llm_limits: LlmLimits {
-            calls: config.llm_max_calls,
-            within: Duration::from_millis(config.llm_deadline_ms),
-            tokens: config.llm_max_tokens,
-        },
         in_a_reply: ctx.kind == "chat",
-        secrets: plugin.secrets.clone(),
     }));
     Entered
 }
@@ -95,7 +69,7 @@ pub(super) fn enter(sandbox: &Sandbox, plugin: &Plugin, ctx: &Context) -> Entere
 /// A text with something else in the place of the running plugin's secrets.
 pub(super) fn without_secrets(text: &str) -> Cow<'_, str> {
     CALLER.with_borrow(|caller| {
-        let secrets = caller.iter().flat_map(|caller| caller.secrets.iter());
+        let secrets = caller.iter().flat_map(|caller| caller.plugin.secrets.iter());
         secrets.fold(Cow::Borrowed(text), |text, secret| match text.contains(secret.as_str()) {
             true => Cow::Owned(text.replace(secret.as_str(), HIDDEN)),
             false => text,
@@ -112,9 +86,15 @@ pub(super) fn with<T>(ask: impl FnOnce(&Caller) -> Fallible<T>) -> Fallible<T> {
 }
 
 impl Caller {
+    /// What the plugin may keep in one place.
+    pub(super) fn quota(&self) -> KvQuota {
+        let config = &self.sandbox.config;
+        KvQuota { keys: config.kv_max_keys, bytes: config.kv_max_bytes }
+    }
+
     /// The tokens of a text.
     pub(super) fn tokens(&self, text: &str) -> Fallible<i64> {
-        let Some(tokens) = &self.services.tokens else {
+        let Some(tokens) = &self.sandbox.services.tokens else {
             return Err(host_error("tokens: there is no model here"));
         };
         if text.len() > MAX_TOKENS_BYTES {
@@ -143,30 +123,31 @@ impl Caller {
                 "a temporary conversation leaves nothing behind: keep it in scope \"conversation\"",
             ));
         }
-        let Some(store) = &self.services.kv else {
+        let Some(store) = &self.sandbox.services.kv else {
             return Err(host_error("nothing can be kept here: there is no database"));
         };
         if self.kv_calls.replace(self.kv_calls.get() + 1) >= MAX_KV_CALLS {
             return Err(host_error(format!("a call may use the kv functions {MAX_KV_CALLS} times")));
         }
-        let shelf = KvShelf { plugin: self.plugin.clone(), scope };
+        let shelf = KvShelf { plugin: self.plugin.id.clone(), scope };
         foreign(|| ask(store.as_ref(), &shelf, budget::left()), take)
     }
 
     /// The model, if the plugin may use it now, and an order to fill.
     pub(super) fn llm(&self) -> Fallible<(&dyn Llm, LlmOrder)> {
-        match self.llm {
-            (false, _) => return Err(host_error("llm_generate needs capabilities: [\"llm\"] in PLUGIN")),
-            (true, false) => {
-                let grant = format!("grants = {{ {} = [\"llm\"] }} in [default.plugins]", self.plugin);
-                return Err(host_error(format!("llm_generate needs the operator's grant: {grant}")));
-            }
-            (true, true) => {}
+        let config = &self.sandbox.config;
+        if !self.plugin.asks_for_llm() {
+            return Err(host_error("llm_generate needs capabilities: [\"llm\"] in PLUGIN"));
         }
-        let Some(llm) = &self.services.llm else {
+        let granted = config.grants.get(&self.plugin.id);
+        if !granted.is_some_and(|granted| granted.iter().any(|it| it == "llm")) {
+            let grant = format!("grants = {{ {} = [\"llm\"] }} in [default.plugins]", self.plugin.id);
+            return Err(host_error(format!("llm_generate needs the operator's grant: {grant}")));
+        }
+        let Some(llm) = &self.sandbox.services.llm else {
             return Err(host_error("llm_generate: there is no model here"));
         };
-        let most = self.llm_limits.calls;
+        let most = config.llm_max_calls;
         if self.llm_calls.replace(self.llm_calls.get() + 1) >= most {
             return Err(host_error(format!("a call may use llm_generate {most} times (llm_max_calls)")));
         }
@@ -176,7 +157,7 @@ impl Caller {
             params: llm.params(),
             json_schema: None,
             in_a_reply: self.in_a_reply,
-            within: self.llm_limits.within,
+            within: Duration::from_millis(config.llm_deadline_ms),
             caller: None,
         };
         Ok((llm.as_ref(), order))
@@ -190,7 +171,7 @@ impl Caller {
         mut order: LlmOrder,
         take: impl FnOnce(&String) -> Fallible<R>,
     ) -> Fallible<R> {
-        order.params.max_tokens = order.params.max_tokens.min(self.llm_limits.tokens);
+        order.params.max_tokens = order.params.max_tokens.min(self.sandbox.config.llm_max_tokens);
         let since = Instant::now();
         let written = || {
             let written = llm.generate(LlmOrder { caller: workers::leave_place(), ..order });

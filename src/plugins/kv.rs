@@ -76,7 +76,7 @@ fn set(
     let key = checked(key)?;
     let text = json::stringify(value, ctx.engine().max_string_size())?;
     caller::with(|caller| {
-        let quota = caller.quota;
+        let quota = caller.quota();
         caller.kv(
             scope,
             Access::Write,

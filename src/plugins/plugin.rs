@@ -1,7 +1,7 @@
 //! One plugin: compiled, checked, and called.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
 
@@ -38,6 +38,8 @@ pub(super) struct Compiled {
     pub(super) ast: AST,
     /// Whether its functions may use what the file defines outside of them, which then runs before each call.
     uses_globals: bool,
+    /// Whether its hooks may read their `ctx`.
+    reads_ctx: bool,
 }
 
 impl Plugin {
@@ -84,6 +86,7 @@ impl Plugin {
         let breaker = Breaker::new(config.breaker_failures);
         // Nothing else leads from a function to a constant or a neighbour.
         let uses_globals = ["global", "import"].iter().any(|word| source.text.contains(word));
+        let reads_ctx = reads_first_parameters(&ast, &source.text);
         Ok(Self::of(Compiled {
             id: id.to_owned(),
             manifest,
@@ -96,12 +99,18 @@ impl Plugin {
             source,
             ast,
             uses_globals,
+            reads_ctx,
         }))
     }
 
     /// Whether a request must be refused when this plugin cannot do its work.
     pub(super) fn is_closed(&self) -> bool {
         self.manifest.on_failure == OnFailure::Refuse
+    }
+
+    /// Whether it may wait for the model.
+    pub(super) fn asks_for_llm(&self) -> bool {
+        self.manifest.capabilities.iter().any(|capability| capability == "llm")
     }
 
     /// The calls of each of its hooks.
@@ -112,8 +121,8 @@ impl Plugin {
     /// Calls a hook. `input` makes its second argument; `output` checks what it returns, and its error is the
     /// rest of a sentence that begins with the hook's name.
     pub(super) fn call<T>(
-        &self,
-        sandbox: &Sandbox,
+        self: &Arc<Self>,
+        sandbox: &Arc<Sandbox>,
         hook: Hook,
         ctx: &Context,
         input: impl FnOnce() -> Dynamic,
@@ -131,8 +140,8 @@ impl Plugin {
     /// As [`Plugin::call`], for a hook of which a plugin may have more than one function, and for many calls of one request:
     /// beside the request comes what makes their first argument.
     pub(super) fn call_function<T>(
-        &self,
-        sandbox: &Sandbox,
+        self: &Arc<Self>,
+        sandbox: &Arc<Sandbox>,
         hook: Hook,
         function: &str,
         (ctx, told): (&Context, impl FnOnce() -> Dynamic),
@@ -140,7 +149,8 @@ impl Plugin {
         output: impl FnOnce(Dynamic) -> Result<T, String>,
     ) -> Result<T, Fault> {
         let call = || {
-            let arguments = (told(), input());
+            let ctx = if self.reads_ctx { told() } else { Dynamic::UNIT };
+            let arguments = (ctx, input());
             let options = CallFnOptions::new().eval_ast(self.uses_globals);
             let returned: Dynamic = sandbox
                 .engine
@@ -158,7 +168,9 @@ impl Plugin {
             peak_bytes = spent.peak_bytes,
             "called"
         );
-        result.unwrap_or_else(|Panicked| Err(panicked(&self.source)))
+        let result = result.unwrap_or_else(|Panicked| Err(panicked(&self.source)));
+        self.tally.record(hook, spent.time, result.as_ref().err());
+        result
     }
 }
 
@@ -177,12 +189,15 @@ fn panicked(source: &Source) -> Fault {
     source.fault("a host function panicked; this is a bug of the server, which goes on")
 }
 
+fn is_called_by_the_host(name: &str) -> bool {
+    name.starts_with("on_") || name.starts_with(COMMAND)
+}
+
 /// The hooks that the script defines, and the names of its commands; the error is a function's name and what is wrong with it.
 fn hooks(ast: &AST) -> Result<(Vec<Hook>, Vec<String>), (String, String)> {
     let mut found = Vec::new();
     let mut commands = Vec::new();
-    let named = |name: &str| name.starts_with("on_") || name.starts_with(COMMAND);
-    for function in ast.iter_functions().filter(|function| named(function.name)) {
+    for function in ast.iter_functions().filter(|function| is_called_by_the_host(function.name)) {
         let wrong = |why| (function.name.to_owned(), why);
         let command = function.name.strip_prefix(COMMAND);
         let typed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -208,6 +223,21 @@ fn hooks(ast: &AST) -> Result<(Vec<Hook>, Vec<String>), (String, String)> {
     found.dedup();
     commands.sort();
     Ok((found, commands))
+}
+
+/// Whether the first parameter of a hook, its `ctx`, may be read: its name stands elsewhere than at the head of a function.
+/// A script reaches a variable by its name only.
+fn reads_first_parameters(ast: &AST, text: &str) -> bool {
+    let hooks = ast.iter_functions().filter(|function| is_called_by_the_host(function.name));
+    let mut names: Vec<&str> = hooks.filter_map(|function| function.params.first().copied()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.iter().any(|name| {
+        let name = regex::escape(name);
+        let count = |pattern: String| regex::Regex::new(&pattern).ok().map(|it| it.find_iter(text).count());
+        let (all, heads) = (count(format!(r"\b{name}\b")), count(format!(r"\bfn\s+\w+\s*\(\s*{name}\b")));
+        all.is_none() || all != heads
+    })
 }
 
 /// Stops calling a plugin that fails every time.

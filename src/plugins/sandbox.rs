@@ -8,7 +8,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Dynamic, OptimizationLevel};
+use rhai::{Dynamic, OptimizationLevel, def_package};
 use tokio::task::JoinHandle;
 
 use super::services::Services;
@@ -21,6 +21,23 @@ const MAX_FUNCTIONS: usize = 1_000;
 const MAX_VARIABLES: usize = 1_000;
 const MAX_EXPR_DEPTH: usize = 64;
 const MAX_EXPR_DEPTH_IN_FUNCTIONS: usize = 64;
+
+def_package! {
+    /// What scripts have of Rhai's own functions, in one module: a function is looked for in each module, at every call.
+    ///
+    /// What is left out: LanguageCore (sleep, take, exit, JSON without bounds), time, blobs, bit fields.
+    pub(super) ScriptPackage(module)
+        : ArithmeticPackage
+        , BasicStringPackage
+        , BasicIteratorPackage
+        , BasicFnPackage
+        , LogicPackage
+        , BasicMathPackage
+        , BasicArrayPackage
+        , BasicMapPackage
+        , MoreStringPackage
+    {}
+}
 
 /// The engine, the limits, the services, and the threads on which scripts run.
 pub(super) struct Sandbox {
@@ -44,28 +61,20 @@ impl Sandbox {
         self.workers.spawn(task)
     }
 
-    /// Runs script work on a thread of the sandbox, away from the async runtime.
+    /// Runs script work on a thread of the sandbox, away from the server's runtime; whether it may wait for the model.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        waits: bool,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotRun> {
-        self.workers.run(work).await
+        self.workers.run(waits, work).await
     }
 }
 
 /// A fresh engine with every limit of `config`. It resolves no imports.
 pub(super) fn engine(config: &PluginsConfig) -> rhai::Engine {
     let mut engine = rhai::Engine::new_raw();
-    // What is left out: LanguageCore (sleep, take, exit, JSON without bounds), time, blobs, bit fields.
-    ArithmeticPackage::new().register_into_engine(&mut engine);
-    BasicStringPackage::new().register_into_engine(&mut engine);
-    BasicIteratorPackage::new().register_into_engine(&mut engine);
-    BasicFnPackage::new().register_into_engine(&mut engine);
-    LogicPackage::new().register_into_engine(&mut engine);
-    BasicMathPackage::new().register_into_engine(&mut engine);
-    BasicArrayPackage::new().register_into_engine(&mut engine);
-    BasicMapPackage::new().register_into_engine(&mut engine);
-    MoreStringPackage::new().register_into_engine(&mut engine);
+    ScriptPackage::new().register_into_engine(&mut engine);
     natives::register(&mut engine);
     host::register(&mut engine);
 

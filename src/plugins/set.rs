@@ -1,7 +1,6 @@
 //! The plugins of one moment, and the chains in which a message passes through them.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::task::JoinHandle;
 
@@ -155,7 +154,7 @@ impl PluginSet {
     ) -> Result<Passed<T>, Denied>
     where
         T: Traced + Send + 'static,
-        C: Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
+        C: Fn(&Arc<Plugin>, &Arc<Sandbox>, &Context, &T) -> Result<Step<T>, Fault> + Send + 'static,
     {
         if !self.chain.has(hook) {
             return Ok(Passed { value, ended: None, marks: Vec::new() });
@@ -181,6 +180,11 @@ impl Member {
             Self::Loaded(plugin) => &plugin.id,
             Self::Refusing { id, .. } => id,
         }
+    }
+
+    /// Whether it may wait for the model.
+    fn may_wait(&self) -> bool {
+        matches!(self, Self::Loaded(plugin) if plugin.asks_for_llm())
     }
 }
 
@@ -221,7 +225,8 @@ impl Chain {
         hook: Hook,
         job: impl FnOnce() -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
-        let ran = self.sandbox.run(job).await;
+        let waits = self.taking_part(hook).any(Member::may_wait);
+        let ran = self.sandbox.run(waits, job).await;
         ran.unwrap_or_else(|not_run| {
             let plugin =
                 self.taking_part(hook).next().map_or_else(String::new, |member| member.id().to_owned());
@@ -235,7 +240,7 @@ impl Chain {
         hook: Hook,
         ctx: &Context,
         value: T,
-        call: impl Fn(&Plugin, &Sandbox, &Context, &T) -> Result<Step<T>, Fault>,
+        call: impl Fn(&Arc<Plugin>, &Arc<Sandbox>, &Context, &T) -> Result<Step<T>, Fault>,
     ) -> Result<Passed<T>, Denied> {
         let mut members: Vec<&Member> = self.taking_part(hook).collect();
         if hook.is_on_the_way_out() {
@@ -290,9 +295,7 @@ impl Chain {
             let reason = format!("it failed {failures} times in a row and rests until its file changes");
             return Err(NoEffect { reason, outcome: HookOutcome::Resting });
         }
-        let since = Instant::now();
         let result = call();
-        plugin.tally.record(hook, since.elapsed(), result.as_ref().err());
         plugin.breaker.record(hook, result.is_err());
         result.map_err(|fault| {
             tracing::warn!(plugin = plugin.id, hook = hook.name(), "{fault}");

@@ -2,7 +2,8 @@
 //!
 //! A task that calls scripts often runs there as a whole: a call then wakes no thread.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
@@ -18,6 +19,8 @@ const MAX_JOBS: usize = 64;
 const STACK_BYTES: usize = 256 << 20;
 
 thread_local! {
+    /// Whether this is one of the threads.
+    static IS_ONE: Cell<bool> = const { Cell::new(false) };
     /// The job that runs on this thread.
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
@@ -49,6 +52,7 @@ impl Workers {
             .worker_threads(PARALLEL_CALLS)
             .thread_name("plugin")
             .thread_stack_size(STACK_BYTES)
+            .on_thread_start(|| IS_ONE.set(true))
             .enable_all()
             .build();
         let runtime = match built {
@@ -74,10 +78,17 @@ impl Workers {
 
     /// Runs script work on one of the threads. When the caller goes away while it runs, it still ends within its budget, and
     /// keeps its permit until then; when it has not begun yet, it does not.
+    ///
+    /// Work that never waits for the model is run at once where the caller is on such a thread. Other work would keep the caller
+    /// from seeing that nobody waits any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        waits: bool,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, NotRun> {
+        if !waits && IS_ONE.get() {
+            return catch_unwind(AssertUnwindSafe(work)).map_err(|_| NotRun::Ended);
+        }
         let runtime = self.runtime.as_ref().ok_or(NotRun::Ended)?;
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| NotRun::Ended)?;
         let (done, result) = oneshot::channel();

@@ -227,3 +227,22 @@ async fn only_a_plugin_that_holds_holds_the_reply() {
     assert!(!Folder::new().with("a.rhai", &hold("0")).set().await.holds_reply());
     assert!(Folder::new().with("a.rhai", &hold("\"reply\"")).set().await.holds_reply());
 }
+
+#[tokio::test]
+async fn however_a_script_reads_its_ctx_it_is_there() {
+    let scripts = [
+        "fn on_message(ctx, text) { ctx.user }",
+        "fn on_message(ctx, text) { `${ctx.user}` }",
+        "fn on_message(who, text) { who[\"user\"] }",
+        "fn on_message(ctx, text) { name(ctx) } fn name(ctx) { ctx.user }",
+        "fn name(it) { it.user } fn on_message( ctx , text) { call(Fn(\"name\"), ctx) }",
+        "fn on_message(ctx, text) { on_response(ctx, text) } fn on_response(c, text) { c.user }",
+        "fn on_response(text, ctx) { ctx } fn on_message(ctx, text) { on_response(text, `${ctx.user}`) }",
+        "fn on_message(ctx, text) { if is_def_var(\"ctx\") { return ctx.user; } text }",
+    ];
+    for script in scripts {
+        let set = Folder::new().with("a.rhai", script).set().await;
+
+        assert_eq!(rewritten(&set, "hello").await, "Ada", "{script}");
+    }
+}

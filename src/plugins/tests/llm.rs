@@ -175,3 +175,29 @@ async fn the_model_is_told_when_nobody_waits_any_more() {
 
     assert_eq!(ends.recv().await, Some(()));
 }
+
+#[tokio::test]
+async fn the_model_is_told_so_also_where_the_reply_is_written_near_the_plugins() {
+    let (begun, mut begins) = tokio::sync::mpsc::channel(1);
+    let (ended, mut ends) = tokio::sync::mpsc::channel(1);
+    let pen = move |order: LlmOrder| {
+        begun.blocking_send(()).unwrap();
+        let caller = order.caller.unwrap();
+        while caller.has_changed().is_ok() {
+            std::thread::yield_now();
+        }
+        ended.blocking_send(()).unwrap();
+        Err("nobody waits".into())
+    };
+    let (folder, _) = open("()", 1_000, |_| Ok(String::new()));
+    folder.write("pen.rhai", format!("{ASKS} fn on_chunk(ctx, text) {{ llm_generate(text) }}"));
+    let services = Services { llm: Some(Arc::new(Pen(pen))), ..Services::default() };
+    let set = Plugins::with_services(folder.config.clone(), services).current().await;
+
+    let mut stream = set.stream(&ctx());
+    let reply = set.spawn(async move { stream.push("hello".into()).await });
+    begins.recv().await.unwrap();
+    reply.abort();
+
+    assert_eq!(ends.recv().await, Some(()));
+}

@@ -132,3 +132,34 @@ fn a_hold_without_its_hook_is_an_error() {
     assert!(error("5").ends_with("there is no on_chunk to keep text back for"), "{}", error("5"));
     assert!(error("\"reply\"").ends_with("there is no on_response to wait for"), "{}", error("\"reply\""));
 }
+
+/// Notes the threads on which it is asked.
+struct Threads(std::sync::Mutex<Vec<std::thread::ThreadId>>);
+
+impl Tokens for Threads {
+    fn count(&self, _: &str) -> Result<usize, String> {
+        self.0.lock().unwrap().push(std::thread::current().id());
+        Ok(1)
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_is_written_near_the_plugins_wakes_no_other_thread_for_a_piece() {
+    const PIECES: usize = 100;
+    let script = "fn on_chunk(ctx, text) { tokens(text); text }";
+    let (folder, threads) = (Folder::new().with("a.rhai", script), Arc::new(Threads(Default::default())));
+    let services = Services { tokens: Some(threads.clone()), ..Services::default() };
+    let set = Plugins::with_services(folder.config.clone(), services).current().await;
+
+    let mut stream = set.stream(&ctx());
+    let written = set.spawn(async move {
+        let mut own = Vec::new();
+        for _ in 0..PIECES {
+            own.push(std::thread::current().id());
+            stream.push("x".into()).await.unwrap();
+        }
+        own
+    });
+
+    assert_eq!(written.await.unwrap(), *threads.0.lock().unwrap());
+}
