@@ -1,6 +1,8 @@
 use std::sync::Barrier;
 use std::time::Duration;
 
+use tokio::sync::mpsc::Receiver;
+
 use super::*;
 
 /// Writes what its function says.
@@ -154,11 +156,11 @@ async fn those_who_wait_for_the_model_keep_nobody_else_from_running() {
     }
 }
 
-#[tokio::test]
-async fn the_model_is_told_when_nobody_waits_any_more() {
-    let (begun, mut begins) = tokio::sync::mpsc::channel(1);
-    let (ended, mut ends) = tokio::sync::mpsc::channel(1);
-    let (_folder, plugins) = open("llm_generate(text)", 1_000, move |order| {
+/// A model that writes until nobody waits any more; what tells that it began, and that it ended.
+fn patient() -> (impl Fn(LlmOrder) -> Result<String, String> + Send + Sync + 'static, [Receiver<()>; 2]) {
+    let (begun, begins) = tokio::sync::mpsc::channel(1);
+    let (ended, ends) = tokio::sync::mpsc::channel(1);
+    let pen = move |order: LlmOrder| {
         begun.blocking_send(()).unwrap();
         let caller = order.caller.unwrap();
         while caller.has_changed().is_ok() {
@@ -166,7 +168,14 @@ async fn the_model_is_told_when_nobody_waits_any_more() {
         }
         ended.blocking_send(()).unwrap();
         Err("nobody waits".into())
-    });
+    };
+    (pen, [begins, ends])
+}
+
+#[tokio::test]
+async fn the_model_is_told_when_nobody_waits_any_more() {
+    let (pen, [mut begins, mut ends]) = patient();
+    let (_folder, plugins) = open("llm_generate(text)", 1_000, pen);
     let set = plugins.current().await;
 
     let call = tokio::spawn(async move { set.on_message(&ctx(), "hello".into()).await });
@@ -178,17 +187,7 @@ async fn the_model_is_told_when_nobody_waits_any_more() {
 
 #[tokio::test]
 async fn the_model_is_told_so_also_where_the_reply_is_written_near_the_plugins() {
-    let (begun, mut begins) = tokio::sync::mpsc::channel(1);
-    let (ended, mut ends) = tokio::sync::mpsc::channel(1);
-    let pen = move |order: LlmOrder| {
-        begun.blocking_send(()).unwrap();
-        let caller = order.caller.unwrap();
-        while caller.has_changed().is_ok() {
-            std::thread::yield_now();
-        }
-        ended.blocking_send(()).unwrap();
-        Err("nobody waits".into())
-    };
+    let (pen, [mut begins, mut ends]) = patient();
     let (folder, _) = open("()", 1_000, |_| Ok(String::new()));
     folder.write("pen.rhai", format!("{ASKS} fn on_chunk(ctx, text) {{ llm_generate(text) }}"));
     let services = Services { llm: Some(Arc::new(Pen(pen))), ..Services::default() };
