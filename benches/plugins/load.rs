@@ -128,8 +128,7 @@ async fn reply(
     let prompt = place.model().prepare(&messages, params.max_tokens)?;
     let mut generation = place.submit(prompt, params)?;
     loop {
-        stream.pace().await;
-        match generation.next().await {
+        match generation.next_after(stream.pace()).await {
             Event::Text { text, .. } => drop(stream.push(text).await?),
             Event::Finished(end) => {
                 stream.finish().await?;

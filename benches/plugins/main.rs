@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use fireside::config::{Backend, LlmConfig, PluginsConfig};
 use fireside::domain::{ConversationId, PromptMessage, Role, UserId};
+use fireside::engine::limit_spinning;
 use fireside::plugins::{
     Context, Denied, Draft, PluginSet, Plugins, Recorder, RenderedSegment, ReplyStream, RequestSource,
     SegmentOrigin,
 };
+use tokio::runtime::Runtime;
 
 use load::{Script, Story, start, streams};
 
@@ -70,15 +72,15 @@ fn on_response(ctx, text) {
 }
 "#;
 
-/// As many threads as a server has.
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if !arguments.any(|argument| argument == "--bench") {
         eprintln!("Nothing was measured: start this with `cargo bench`.");
         return ExitCode::SUCCESS;
     }
-    match measure().await {
+    // As the server does.
+    let measured = limit_spinning().map_err(Into::into).and_then(|()| Runtime::new()?.block_on(measure()));
+    match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("plugins: {error}");

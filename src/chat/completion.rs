@@ -234,10 +234,7 @@ impl Completion {
         loop {
             let event = match std::mem::take(&mut self.opening) {
                 opening if opening.is_empty() => tokio::select! {
-                    event = async {
-                        self.stream.pace().await;
-                        generation.next().await
-                    } => event,
+                    event = generation.next_after(self.stream.pace()) => event,
                     () = told_to_stop(&mut self.stopping) => return Err(EngineError::Stopping.into()),
                 },
                 text => Event::Text { text, logprobs: Vec::new() },

@@ -169,10 +169,7 @@ impl ReplyTask {
             let next = async {
                 match begun.take() {
                     Some(text) => Event::Text { text, logprobs: Vec::new() },
-                    None => {
-                        stream.pace().await;
-                        generation.next().await
-                    }
+                    None => generation.next_after(stream.pace()).await,
                 }
             };
             tokio::select! {

@@ -67,6 +67,17 @@ impl Generation {
         self.mailbox.next().await
     }
 
+    /// As [`Generation::next`], but not before `pause` is over, unless the reply is: what comes meanwhile is one event, and wakes
+    /// nobody.
+    pub async fn next_after(&mut self, pause: impl Future<Output = ()>) -> Event {
+        tokio::select! {
+            biased;
+            () = pause => {}
+            () = self.mailbox.ended() => {}
+        }
+        self.mailbox.next().await
+    }
+
     /// Ends the reply within one step; then comes [`Event::Finished`] with the text so far.
     pub fn cancel(&self) {
         self.queue.cancel(&self.mailbox);

@@ -78,6 +78,8 @@ pub(super) struct Mailbox {
     // A std mutex: held for a few lines and never while anything waits.
     contents: Mutex<Contents>,
     filled: Notify,
+    /// Told once there is an end.
+    ended: Notify,
     cancelled: AtomicBool,
 }
 
@@ -136,6 +138,7 @@ impl Mailbox {
             contents.ahead.clear();
             contents.end.get_or_insert(end);
         });
+        self.ended.notify_one();
     }
 
     /// Asks the engine to stop; it does within one step.
@@ -160,6 +163,13 @@ impl Mailbox {
                 Some(patience) => drop(timeout(patience, self.filled.notified()).await),
                 None => self.filled.notified().await,
             }
+        }
+    }
+
+    /// Returns when nothing comes any more that is not there. For the reader, who is not woken by what comes before.
+    pub(super) async fn ended(&self) {
+        while lock(&self.contents).end.is_none() {
+            self.ended.notified().await;
         }
     }
 

@@ -4,6 +4,8 @@
 //! after its deadline or above its memory; no single native call is long or large enough to matter in between.
 //! `no_closure` is on: captured variables could form cycles that nothing frees and chains that nothing unwinds.
 
+use std::sync::Arc;
+
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
@@ -44,13 +46,15 @@ pub(super) struct Sandbox {
     pub(super) engine: rhai::Engine,
     pub(super) config: PluginsConfig,
     pub(super) services: Services,
+    /// A clone is held by every reply that is on its way through `on_chunk`, to be counted.
+    pub(super) present: Arc<()>,
     workers: Workers,
 }
 
 impl Sandbox {
     pub(super) fn new(config: PluginsConfig, services: Services) -> Self {
         let engine = engine(&config);
-        Self { engine, config, services, workers: Workers::start() }
+        Self { engine, config, services, present: Arc::new(()), workers: Workers::start() }
     }
 
     /// Runs a task that calls scripts often: on the sandbox's threads, where a call wakes nobody.

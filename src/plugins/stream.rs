@@ -18,6 +18,10 @@ use crate::domain::Mark;
 /// Least time between two calls of the plugins for one reply that is written faster: a call costs more than a token of a fast
 /// model, and a reader sees no difference.
 const PACE: Duration = Duration::from_millis(20);
+/// … and for all replies that are written at the same time, of which each is called for less often.
+const PACE_OF_ALL: Duration = Duration::from_millis(4);
+/// A reply is never called for less often: its reader would see it stutter.
+const SLOWEST_PACE: Duration = Duration::from_millis(100);
 
 /// One reply on its way through `on_chunk` of every plugin that has it.
 pub struct ReplyStream {
@@ -32,6 +36,8 @@ pub struct ReplyStream {
     called: Option<Instant>,
     /// Until when they are not to be called again.
     rests: Option<Instant>,
+    /// Held from the first piece on, to be counted with the other replies that are written.
+    present: Option<Arc<()>>,
 }
 
 /// A plugin and what it has not let go yet.
@@ -86,6 +92,7 @@ impl ReplyStream {
             refused: None,
             called: None,
             rests: None,
+            present: None,
         }
     }
 
@@ -140,17 +147,24 @@ impl ReplyStream {
         std::mem::take(&mut self.marks)
     }
 
+    /// Least time between two calls of the plugins, beside what other replies are written now.
+    pub(super) fn least_pause(&mut self) -> Duration {
+        let present = self.present.get_or_insert_with(|| self.chain.sandbox.present.clone());
+        let replies = u32::try_from(Arc::strong_count(present) - 1).unwrap_or(u32::MAX);
+        PACE_OF_ALL.saturating_mul(replies).clamp(PACE, SLOWEST_PACE)
+    }
+
     async fn run(&mut self, piece: String, last: bool) -> Result<Released, Denied> {
         if let Some(denied) = &self.refused {
             return Err(denied.clone());
         }
         if self.stages.iter().all(|stage| stage.over) {
-            self.rests = None;
+            (self.rests, self.present) = (None, None);
             return Ok(Released { text: piece, stop: false });
         }
-        let now = Instant::now();
-        let fast = self.called.replace(now).is_some_and(|before| now - before < PACE * 3 / 2);
-        self.rests = fast.then_some(now + PACE);
+        let (now, pace) = (Instant::now(), self.least_pause());
+        let fast = self.called.replace(now).is_some_and(|before| now - before < pace * 3 / 2);
+        self.rests = fast.then_some(now + pace);
         let (chain, ctx, stages) = (self.chain.clone(), self.ctx.clone(), std::mem::take(&mut self.stages));
         let work = move || Work::pass(&chain, &ctx, stages, piece, last);
         let done = match self.chain.run_job(Hook::OnChunk, work).await {

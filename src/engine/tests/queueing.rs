@@ -31,6 +31,20 @@ async fn the_echo_says_back_what_it_was_told() {
 }
 
 #[tokio::test]
+async fn a_reader_who_pauses_gets_what_came_meanwhile_at_once_and_waits_for_no_more_than_the_end() {
+    let engine = echo(echo_config()).await;
+    let mut generation = send(&engine, UserId::new(), "one two three", SamplingParams::default());
+
+    let mut events = Vec::new();
+    while !matches!(events.last(), Some(Event::Finished(_))) {
+        events.push(generation.next_after(std::future::pending()).await);
+    }
+
+    events.retain(|event| matches!(event, Event::Text { .. }));
+    assert_eq!(events, [Event::Text { text: "one two three".into(), logprobs: Vec::new() }]);
+}
+
+#[tokio::test]
 async fn scripts_split_characters_stop_strings_and_failures() {
     let engine = echo(echo_config()).await;
     let ask = |script: &str, params| read(send(&engine, UserId::new(), script, params));

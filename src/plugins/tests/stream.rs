@@ -163,3 +163,25 @@ async fn a_reply_that_is_written_near_the_plugins_wakes_no_other_thread_for_a_pi
 
     assert_eq!(written.await.unwrap(), *threads.0.lock().unwrap());
 }
+
+#[tokio::test]
+async fn replies_that_are_written_together_call_their_plugins_less_often_each() {
+    let set = Folder::new().with("a.rhai", "fn on_chunk(ctx, text) { text }").set().await;
+    let (mut first, waiting) = (set.stream(&ctx()), set.stream(&ctx()));
+    let mut others: Vec<_> = (1..16).map(|_| set.stream(&ctx())).collect();
+
+    for other in &mut others {
+        other.push("a".into()).await.unwrap();
+    }
+    let of_sixteen = first.least_pause();
+    let mut more: Vec<_> = (16..100).map(|_| set.stream(&ctx())).collect();
+    for other in &mut more {
+        other.push("a".into()).await.unwrap();
+    }
+    let of_a_hundred = first.least_pause();
+    drop((others, more));
+
+    let pauses = [first.least_pause(), of_sixteen, of_a_hundred].map(|pause| pause.as_millis());
+    assert_eq!(pauses, [20, 64, 100]);
+    drop(waiting); // What waits for its first piece does not count.
+}
