@@ -24,6 +24,8 @@ pub struct Queued {
     pub text: UserText,
     /// Why it could not be sent; it waits for its person then.
     pub problem: Option<String>,
+    /// It is being sent: whoever looks now finds it here, in the conversation, or in both, but always somewhere.
+    leaving: bool,
 }
 
 /// What became of a message.
@@ -59,33 +61,67 @@ impl Queues {
             }
             return Err(Invalid(sentence).into());
         }
-        let queued = Queued { id: MessageId::new(), text, problem: None };
+        let queued = Queued { id: MessageId::new(), text, problem: None, leaving: false };
         queue.push_back(queued.clone());
         Ok(queued)
     }
 
-    /// Takes the first message out, or the one that is named; none while the first one waits for its person.
-    fn take(&self, conversation: ConversationId, id: Option<MessageId>) -> Option<Queued> {
+    /// The message to send next; none while the first one waits for its person or is being sent.
+    fn send(&self, conversation: ConversationId) -> Option<Leaving<'_>> {
         let mut waiting = self.lock();
-        let queue = waiting.get_mut(&conversation)?;
-        let taken = match id {
-            Some(id) => queue.iter().position(|queued| queued.id == id).and_then(|at| queue.remove(at)),
-            None if queue.front()?.problem.is_none() => queue.pop_front(),
-            None => None,
-        };
+        let first = waiting.get_mut(&conversation)?.front_mut()?;
+        if first.leaving || first.problem.is_some() {
+            return None;
+        }
+        first.leaving = true;
+        Some(Leaving { queues: self, conversation, queued: first.clone() })
+    }
+
+    /// Takes a message out, unless it is being sent.
+    fn take_back(&self, conversation: ConversationId, id: MessageId) {
+        self.remove(conversation, |queued| queued.id == id && !queued.leaving);
+    }
+
+    fn remove(&self, conversation: ConversationId, which: impl Fn(&Queued) -> bool) {
+        let mut waiting = self.lock();
+        let Some(queue) = waiting.get_mut(&conversation) else { return };
+        queue.retain(|queued| !which(queued));
         if queue.is_empty() {
             waiting.remove(&conversation);
         }
-        taken
-    }
-
-    fn put_back(&self, conversation: ConversationId, queued: Queued) {
-        self.lock().entry(conversation).or_default().push_front(queued);
     }
 
     /// Forgets what waits in a conversation that is gone.
     pub(super) fn forget(&self, conversation: ConversationId) {
         self.lock().remove(&conversation);
+    }
+}
+
+/// A message that is being sent. It stays where it was if this is dropped.
+struct Leaving<'a> {
+    queues: &'a Queues,
+    conversation: ConversationId,
+    queued: Queued,
+}
+
+impl Leaving<'_> {
+    fn sent(self) {
+        self.queues.remove(self.conversation, |queued| queued.id == self.queued.id);
+    }
+
+    /// It waits for its person.
+    fn refused(mut self, problem: String) {
+        self.queued.problem = Some(problem);
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.queues.lock();
+        let queue = waiting.get_mut(&self.conversation);
+        if let Some(queued) = queue.and_then(|queue| queue.iter_mut().find(|it| it.id == self.queued.id)) {
+            (queued.leaving, queued.problem) = (false, self.queued.problem.take());
+        }
     }
 }
 
@@ -124,7 +160,7 @@ impl Chat {
         id: MessageId,
     ) -> Result<(), ChatError> {
         self.conversation(user, conversation).await?;
-        drop(self.queues.take(conversation, Some(id)));
+        self.queues.take_back(conversation, id);
         // What waits behind it need not wait for its person any more.
         if self.check_quiet(user, conversation).await.is_ok() {
             self.send_next(user.id, conversation).await;
@@ -137,18 +173,15 @@ impl Chat {
         if *self.stopping.borrow() {
             return;
         }
-        let Some(queued) = self.queues.take(conversation, None) else { return };
+        let Some(next) = self.queues.send(conversation) else { return };
         let sent = async {
             let user = self.store.find_user(user).await?;
-            self.turn(&user, conversation, None, queued.text.clone()).await
+            self.turn(&user, conversation, None, next.queued.text.clone()).await
         };
         match sent.await {
-            Ok(_) | Err(ChatError::Store(StoreError::NotFound)) => {}
-            Err(ChatError::Store(StoreError::ReplyRunning)) => self.queues.put_back(conversation, queued),
-            Err(error) => {
-                let problem = Some(error.to_string());
-                self.queues.put_back(conversation, Queued { problem, ..queued });
-            }
+            Ok(_) | Err(ChatError::Store(StoreError::NotFound)) => next.sent(),
+            Err(ChatError::Store(StoreError::ReplyRunning)) => drop(next),
+            Err(error) => next.refused(error.to_string()),
         }
     }
 }
@@ -167,14 +200,20 @@ mod tests {
         let all: Vec<_> = ["one", "two", "three"].map(|it| queues.push(here, text(it)).unwrap()).into();
         assert!(queues.push(here, text("four")).is_err());
 
-        let one = queues.take(here, None).unwrap();
-        assert_eq!(one, all[0]);
-        queues.put_back(here, Queued { problem: Some("Too long.".into()), ..one });
-        assert_eq!(queues.take(here, None), None);
-        assert_eq!(queues.take(here, Some(all[0].id)).unwrap().text, all[0].text);
+        let one = queues.send(here).unwrap();
+        assert!(queues.send(here).is_none(), "it is sent once");
+        queues.take_back(here, all[0].id);
+        assert_eq!(queues.lock()[&here].front().unwrap().text, all[0].text, "and found until it is there");
+        drop(one);
+        queues.send(here).unwrap().refused("Too long.".into());
+        assert!(queues.send(here).is_none());
+        queues.take_back(here, all[0].id);
 
-        assert_eq!(queues.take(here, None).as_ref(), Some(&all[1]));
-        assert_eq!(queues.take(here, None).as_ref(), Some(&all[2]));
+        for left in &all[1..] {
+            let next = queues.send(here).unwrap();
+            assert_eq!(next.queued.text, left.text);
+            next.sent();
+        }
         assert!(queues.lock().is_empty());
     }
 }

@@ -126,6 +126,8 @@ impl ChatView {
         let commands = chat.commands(user, conversation.id).await?;
         let versions = chat.versions(user, conversation.id).await?;
         let queued = chat.queued(user, conversation.id).await?.into_iter();
+        // What was sent before it was read there stands behind the head that is read now.
+        let conversation = chat.conversation(user, conversation.id).await?;
         let stretch = chat.stretch(user, &conversation, part).await?;
         let sought = match part {
             Part::Around(message) => Some(message),
