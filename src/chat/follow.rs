@@ -1,14 +1,7 @@
-use std::time::Duration;
-
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
 
 use super::LiveReply;
 use crate::domain::{Message, MessageStatus};
-
-/// A viewer gets a running reply's text in pieces at least this far apart: smooth to the eye, while a fast model costs
-/// no more events than a slow one, here and in the browser that renders them.
-const PACE: Duration = Duration::from_millis(25);
 
 /// One step of what a viewer sees of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +26,6 @@ pub enum ReplyEvent {
 pub struct Follower {
     source: Source,
     seen: Seen,
-    /// When the next piece is due.
-    due: Instant,
     over: bool,
 }
 
@@ -48,7 +39,7 @@ impl Follower {
     /// Follows a running reply; `position` is what the viewer has already, in Unicode scalar values.
     pub(super) fn live(view: watch::Receiver<LiveReply>, position: usize) -> Self {
         let seen = Seen::new(&view.borrow().text, position);
-        Self { source: Source::Live(view), seen, due: Instant::now(), over: false }
+        Self { source: Source::Live(view), seen, over: false }
     }
 
     /// Replays a reply that is over.
@@ -56,7 +47,7 @@ impl Follower {
         let failed = (message.status == MessageStatus::Failed).then(|| message.error.unwrap_or_default());
         let seen = Seen::new(&message.content, position);
         let reply = LiveReply { text: message.content, over: true, failed, ..LiveReply::default() };
-        Self { source: Source::Stored(reply), seen, due: Instant::now(), over: false }
+        Self { source: Source::Stored(reply), seen, over: false }
     }
 
     /// The next event, or none after [`ReplyEvent::Done`].
@@ -65,7 +56,6 @@ impl Follower {
             let event = match &mut self.source {
                 Source::Stored(reply) => self.seen.next_event(reply),
                 Source::Live(view) => {
-                    sleep_until(self.due).await;
                     let event = self.seen.next_event(&view.borrow_and_update());
                     match event {
                         Some(event) => Some(event),
@@ -76,9 +66,6 @@ impl Follower {
                 }
             };
             if let Some(event) = event {
-                if matches!(event, ReplyEvent::Text { .. }) {
-                    self.due = Instant::now() + PACE;
-                }
                 self.over = event == ReplyEvent::Done;
                 return Some(event);
             }
@@ -182,26 +169,6 @@ mod tests {
             all(follower).await,
             [text("🦀c", 5), ReplyEvent::Failed("The model stopped.".into()), ReplyEvent::Done]
         );
-    }
-
-    #[tokio::test]
-    async fn a_fast_writer_is_followed_in_fewer_and_larger_pieces() {
-        let live = Live::default();
-        let reply = MessageId::new();
-        let writer = live.open(reply);
-        let mut follower = Follower::live(live.view(reply).unwrap(), 0);
-
-        writer.push("first");
-        assert_eq!(follower.next().await, Some(text("first", 5)));
-        let writing = async {
-            for _ in 0..10 {
-                writer.push(" and");
-                tokio::task::yield_now().await;
-            }
-        };
-        let (event, ()) = tokio::join!(follower.next(), writing);
-
-        assert_eq!(event, Some(text(&" and".repeat(10), 45)));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::attempts::Attempts;
 use super::checkpoints::{Checkpoints, Deleted};
@@ -17,6 +17,10 @@ use crate::domain::{FinishReason, Mark, Message, MessageStatus, UserId};
 use crate::engine::{Event, Generation, Grammar, Place, Task};
 use crate::plugins::{Context, Denied, PluginSet, ResponseAction, Retry};
 use crate::store::Outcome;
+
+/// A reply's text is published in pieces at least this far apart: smooth to the eye, while a fast model wakes nobody more often
+/// than a slow one, here and in the browser that renders them.
+const PACE: Duration = Duration::from_millis(25);
 
 /// How long to wait before the end of a reply is offered to a failing database again.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -165,11 +169,16 @@ impl ReplyTask {
         let mut stopping = self.chat.stopping.subscribe();
         let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
         let mut begun = (!opening.is_empty()).then(|| opening.to_owned());
+        let mut due = Instant::now();
         loop {
             let next = async {
+                let pause = async {
+                    stream.pace().await;
+                    sleep_until(due).await;
+                };
                 match begun.take() {
                     Some(text) => Event::Text { text, logprobs: Vec::new() },
-                    None => generation.next_after(stream.pace()).await,
+                    None => generation.next_after(pause).await,
                 }
             };
             tokio::select! {
@@ -180,6 +189,7 @@ impl ReplyTask {
                     }
                     Event::Text { .. } if stopped => {}
                     Event::Text { text, .. } => {
+                        due = Instant::now() + PACE;
                         let released = stream.push(text).await?;
                         show(writer, &released.text, held);
                         outcome.content.push_str(&released.text);

@@ -1,6 +1,6 @@
 //! A reply belongs to the server, not to a connection.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
@@ -39,6 +39,30 @@ async fn spaces_newlines_emoji_and_markup_arrive_byte_for_byte() {
         text,
         "Hello\n\n- a\n    - b\n```\n    indented\n\ttab\n``` 🦀👩‍👩‍👧<script>alert(1)</script><b hx-get='/'>&amp;\r\u{feff}x\u{a0}\nend"
     );
+}
+
+#[tokio::test]
+async fn a_fast_reply_comes_in_pieces_that_lie_apart() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let script = json!({ "pieces": ["word "], "repeat": 300, "delay_ms": 1 }).to_string();
+
+    let begun = Instant::now();
+    let reply = ada.send(&conversation, &script).await;
+    let (mut pieces, mut text) = (0, String::new());
+    let mut events = ada.follow(&reply, 0).await;
+    while let Some(event) = events.next().await {
+        if event.name.is_empty() {
+            pieces += 1;
+            text += &event.data;
+        }
+    }
+
+    assert_eq!(text.trim_end(), "word ".repeat(300).trim_end());
+    // The first and the last come at once.
+    let most = 2 + begun.elapsed().as_millis() / 25;
+    assert!((3..=most).contains(&pieces), "{pieces} pieces, at most {most}");
 }
 
 #[tokio::test]
