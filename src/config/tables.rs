@@ -32,7 +32,7 @@ pub enum Backend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FlashAttention {
-    /// Where the device supports it.
+    /// Where it is faster.
     Auto,
     /// Always.
     On,

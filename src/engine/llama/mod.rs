@@ -67,7 +67,7 @@ pub(super) fn run(
         )
     })?;
     let model = Arc::new(describe(&llama, file, plan.n_ctx, &options.system_prompt)?);
-    let store = Store::new(mebibytes(config.kv_ram_mib), disk(config, options, file));
+    let store = Store::new(mebibytes(config.kv_ram_mib), disk(config, &plan, options, file));
     let memory = Memory::new(plan.cells(context), plan.rules(&llama), store);
     tracing::info!(model = model.name, n_ctx = model.n_ctx, "the model is ready");
     advice::give(file, config);
@@ -77,10 +77,12 @@ pub(super) fn run(
 }
 
 /// The folder of saved conversations; none if it is turned off, or cannot be used.
-fn disk(config: &LlmConfig, options: &EngineOptions, file: &Path) -> Option<Disk> {
+fn disk(config: &LlmConfig, plan: &Plan, options: &EngineOptions, file: &Path) -> Option<Disk> {
     let dir = options.kv_dir.clone().filter(|_| config.kv_disk_mib > 0 && config.kv_ram_mib > 0)?;
     let opened = file::fingerprint(file)
-        .map(|file| format!("{file} {:?} {:?} {BUILD}", config.cache_type_k, config.cache_type_v))
+        .map(|file| {
+            format!("{file} {:?} {:?} {:?} {BUILD}", config.cache_type_k, config.cache_type_v, plan.flash)
+        })
         .and_then(|fingerprint| Disk::open(dir, mebibytes(config.kv_disk_mib), fingerprint));
     opened.inspect_err(|error| tracing::warn!(%error, "conversations are not saved over a restart")).ok()
 }

@@ -20,10 +20,17 @@ const DEFAULT_KV_TOKENS: u32 = 16_384;
 /// Tokens of a prompt that are computed at once on a GPU.
 const GPU_PIECE: u32 = 512;
 
-/// … and on a CPU. llama.cpp's attention works there on tiles of 64 tokens, so fewer are slow. More are a little faster, where
-/// its parts, a quarter of what falls on a thread, do not end where tiles do (a model with 9 heads gains a tenth), but whoever
-/// comes meanwhile waits longer.
+/// … and on a CPU. llama.cpp's flash attention works there on tiles of 64 tokens, so fewer are slow. More are a little faster,
+/// where its parts, a quarter of what falls on a thread, do not end where tiles do (a model with 9 heads gains a tenth), but
+/// whoever comes meanwhile waits longer.
 const CPU_PIECES: [u32; 3] = [256, 128, 64];
+
+/// … and on a CPU without flash attention. The scores of more tokens leave the processor's caches.
+const PLAIN_PIECE: u32 = 64;
+
+/// The longest conversation for which a CPU does without flash attention: a piece has one score for each token and head, and they
+/// are kept in memory.
+const LONGEST_PLAIN: u32 = 8192;
 
 /// Parameters times tokens that a slow core computes in about a second; a piece of a prompt takes no longer.
 const PIECE_WORK: u64 = 20_000_000_000;
@@ -40,6 +47,8 @@ pub(super) struct Plan {
     pub(super) capacity: u32,
     /// Whether the memory is large enough to give every request a part of its own.
     pub(super) separate: bool,
+    /// Whether attention is computed tile by tile.
+    pub(super) flash: FlashAttention,
     parallel: usize,
     n_batch: u32,
     n_ubatch: u32,
@@ -66,11 +75,16 @@ impl Plan {
         let all = n_ctx.saturating_mul(u32::try_from(parallel).unwrap_or(u32::MAX));
         let wanted = if config.kv_tokens == 0 { DEFAULT_KV_TOKENS } else { config.kv_tokens };
         let capacity = wanted.max(n_ctx).min(all);
-        let piece =
-            if config.n_gpu_layers > 0 { GPU_PIECE } else { cpu_piece(parameters, threads(config).1) };
+        let separate = capacity == all;
+        let flash = flash_attention(config, n_ctx, separate);
+        let piece = match flash {
+            _ if config.n_gpu_layers > 0 => GPU_PIECE,
+            FlashAttention::Off => PLAIN_PIECE,
+            FlashAttention::On | FlashAttention::Auto => cpu_piece(parameters, threads(config).1),
+        };
         let n_batch = if config.n_batch == 0 { piece.max(config.n_ubatch) } else { config.n_batch };
         let n_ubatch = if config.n_ubatch == 0 { n_batch + REST } else { config.n_ubatch };
-        Self { n_ctx, capacity, separate: capacity == all, parallel, n_batch, n_ubatch }
+        Self { n_ctx, capacity, separate, flash, parallel, n_batch, n_ubatch }
     }
 
     pub(super) fn limits(&self, config: &LlmConfig) -> Limits {
@@ -119,7 +133,7 @@ impl Plan {
         let (n_threads, n_threads_batch) = threads(config);
         let number = |threads: u32| i32::try_from(threads).unwrap_or(i32::MAX);
         // The values of llama.cpp's `enum llama_flash_attn_type`, which the safe crate does not name.
-        let flash_attention = match config.flash_attn {
+        let flash_attention = match self.flash {
             FlashAttention::Auto => -1,
             FlashAttention::Off => 0,
             FlashAttention::On => 1,
@@ -148,6 +162,23 @@ fn threads(config: &LlmConfig) -> (u32, u32) {
     let or = |number: u32, otherwise: u32| if number == 0 { otherwise } else { number };
     let replies = or(config.n_threads, u32::try_from(cores).unwrap_or(1));
     (replies, or(config.n_threads_batch, replies))
+}
+
+/// How attention is computed where the operator leaves the choice.
+///
+/// On a CPU llama.cpp's flash attention goes over the tokens of a conversation one by one for each token and head, unless 64 or
+/// more are read at once: a step of a reply takes up to twice as long as without it, a short prompt five times. What speaks for
+/// it: a long prompt is read a sixth faster, no scores are kept, and where all share one memory the others' tokens are passed
+/// over (`benches/README.md` has the figures).
+fn flash_attention(config: &LlmConfig, n_ctx: u32, separate: bool) -> FlashAttention {
+    let plain_is_faster = config.n_gpu_layers == 0
+        && separate
+        && n_ctx <= LONGEST_PLAIN
+        && [config.cache_type_k, config.cache_type_v] == [CacheType::F16; 2];
+    match config.flash_attn {
+        FlashAttention::Auto if plain_is_faster => FlashAttention::Off,
+        chosen => chosen,
+    }
 }
 
 /// The piece of a prompt that a CPU reads at once.
@@ -197,6 +228,23 @@ mod tests {
         assert!(plan(LlmConfig { n_ctx: 2_048, ..LlmConfig::default() }).separate);
         assert!(plan(LlmConfig { kv_tokens: 1 << 20, ..LlmConfig::default() }).separate);
         assert!(plan(LlmConfig { deterministic: true, ..LlmConfig::default() }).separate);
+    }
+
+    #[test]
+    fn flash_attention_is_for_gpus_shared_memory_long_conversations_and_whoever_wants_it() {
+        let own = || LlmConfig { n_ctx: 2_048, ..LlmConfig::default() };
+        let flash = |config: LlmConfig| plan(config).flash;
+
+        assert_eq!(flash(own()), FlashAttention::Off);
+        assert_eq!(flash(LlmConfig { flash_attn: FlashAttention::On, ..own() }), FlashAttention::On);
+        for needs_it in [
+            LlmConfig::default(),
+            LlmConfig { n_gpu_layers: 1, ..own() },
+            LlmConfig { cache_type_v: CacheType::Q8_0, ..own() },
+            LlmConfig { n_ctx: 16_384, kv_tokens: 1 << 20, ..LlmConfig::default() },
+        ] {
+            assert_eq!(flash(needs_it), FlashAttention::Auto);
+        }
     }
 
     #[test]
