@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Chat, ChatError};
-use crate::domain::{ConversationId, Invalid, MessageId, User, UserId, UserText};
+use crate::domain::{Conversation, ConversationId, Invalid, MessageId, User, UserId, UserText};
 use crate::store::{StoreError, Turn};
 
 /// Most messages that wait in one conversation.
@@ -145,11 +145,15 @@ impl Chat {
         Ok(Sent::Later(queued))
     }
 
-    /// The messages that wait in a conversation, the next one first.
-    pub async fn queued(&self, user: &User, conversation: ConversationId) -> Result<Vec<Queued>, ChatError> {
-        self.conversation(user, conversation).await?;
-        let waiting = self.queues.lock();
-        Ok(waiting.get(&conversation).map(|queue| queue.iter().cloned().collect()).unwrap_or_default())
+    /// The messages that wait in a conversation, the next one first, and the conversation as it is afterwards: what was sent
+    /// before they were looked at stands behind its head.
+    pub async fn queued(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+    ) -> Result<(Vec<Queued>, Conversation), ChatError> {
+        let waiting = self.queues.lock().get(&conversation).into_iter().flatten().cloned().collect();
+        Ok((waiting, self.conversation(user, conversation).await?))
     }
 
     /// Takes a message back that waits. Nothing happens to one that was sent already.

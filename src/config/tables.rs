@@ -32,7 +32,7 @@ pub enum Backend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FlashAttention {
-    /// Where it is faster.
+    /// Where the device supports it and it is faster.
     Auto,
     /// Always.
     On,

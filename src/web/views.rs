@@ -125,9 +125,7 @@ impl ChatView {
     ) -> Result<Self, ChatError> {
         let commands = chat.commands(user, conversation.id).await?;
         let versions = chat.versions(user, conversation.id).await?;
-        let queued = chat.queued(user, conversation.id).await?.into_iter();
-        // What was sent before it was read there stands behind the head that is read now.
-        let conversation = chat.conversation(user, conversation.id).await?;
+        let (queued, conversation) = chat.queued(user, conversation.id).await?;
         let stretch = chat.stretch(user, &conversation, part).await?;
         let sought = match part {
             Part::Around(message) => Some(message),
@@ -140,7 +138,7 @@ impl ChatView {
         };
         Ok(Self {
             context: ContextView::new(chat, &stretch.messages),
-            queued: queued.map(|queued| QueuedView::new(conversation.id, queued)).collect(),
+            queued: queued.into_iter().map(|queued| QueuedView::new(conversation.id, queued)).collect(),
             commands: commands.into_iter().map(CommandView::from).collect(),
             id: conversation.id.to_string(),
             title: conversation.title.to_string(),
