@@ -139,9 +139,9 @@ async fn a_failure_is_told_with_its_sentence_and_can_be_tried_again() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
-    let script = json!({ "pieces": ["half ", "way "], "fail": "The lamp went out." }).to_string();
+    let script = json!({ "pieces": ["half ", "way "], "delay_ms": 300, "fail": "The lamp went out." });
 
-    let reply = ada.send(&conversation, &script).await;
+    let reply = ada.send(&conversation, &script.to_string()).await;
     let (text, named) = ada.follow(&reply, 0).await.rest().await;
 
     assert_eq!(text, "half way ");
