@@ -41,7 +41,7 @@ impl Live {
         let (text, view) = watch::channel(LiveReply::default());
         let stop = Arc::new(Notify::new());
         self.lock().insert(reply, Handle { view, stop: stop.clone() });
-        LiveWriter { live: self.clone(), reply, text, stop }
+        LiveWriter { live: self.clone(), reply, text, stop, end: None }
     }
 
     /// As [`Live::open`], for a reply that may be running: there is none then.
@@ -52,7 +52,7 @@ impl Live {
             Entry::Occupied(_) => return None,
             Entry::Vacant(free) => free.insert(Handle { view, stop: stop.clone() }),
         };
-        Some(LiveWriter { live: self.clone(), reply, text, stop })
+        Some(LiveWriter { live: self.clone(), reply, text, stop, end: None })
     }
 
     /// A view of a running reply; none when it is not running here.
@@ -80,6 +80,8 @@ pub struct LiveWriter {
     reply: MessageId,
     text: watch::Sender<LiveReply>,
     stop: Arc<Notify>,
+    /// How it ended, once it did: with or without a failure.
+    end: Option<Option<String>>,
 }
 
 impl LiveWriter {
@@ -101,11 +103,8 @@ impl LiveWriter {
     }
 
     /// Announces the end. Call it after the outcome is committed.
-    pub fn close(self, failed: Option<String>) {
-        self.text.send_modify(|reply| {
-            reply.over = true;
-            reply.failed = failed;
-        });
+    pub fn close(mut self, failed: Option<String>) {
+        self.end = Some(failed);
     }
 
     /// Resolves when somebody asked the reply to stop.
@@ -116,7 +115,14 @@ impl LiveWriter {
 
 impl Drop for LiveWriter {
     fn drop(&mut self) {
+        // Before its end is announced: whoever has seen that may write in the conversation at once.
         self.live.lock().remove(&self.reply);
+        if let Some(failed) = self.end.take() {
+            self.text.send_modify(|reply| {
+                reply.over = true;
+                reply.failed = failed;
+            });
+        }
     }
 }
 
@@ -151,6 +157,22 @@ mod tests {
 
         drop(writer);
         assert!(live.open_again(reply).is_some());
+    }
+
+    #[test]
+    fn whoever_sees_the_end_finds_nothing_running() {
+        let live = Live::default();
+        for _ in 0..2_000 {
+            let reply = MessageId::new();
+            let writer = live.open(reply);
+            let view = live.view(reply).unwrap();
+            let closing = std::thread::spawn(move || writer.close(None));
+            while !view.borrow().over {
+                std::hint::spin_loop();
+            }
+            assert!(live.view(reply).is_none());
+            closing.join().unwrap();
+        }
     }
 
     #[tokio::test]
