@@ -80,7 +80,7 @@ pub struct LlmConfig {
     /// Tokens of all conversations in the model's memory; 0 = `n_ctx` × `n_parallel`, at most 16384, at least `n_ctx`. With
     /// less than `n_ctx` × `n_parallel` they share it, which is somewhat slower on a CPU.
     pub kv_tokens: u32,
-    /// Prompt tokens that are read in one step; 0 = 64 to 256 on a CPU, 512 on a GPU.
+    /// Prompt tokens that are read in one step; 0 = 32 to 256 on a CPU, 512 on a GPU.
     pub n_batch: u32,
     /// Of these, tokens that are computed at once; 0 = all.
     pub n_ubatch: u32,

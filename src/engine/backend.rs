@@ -34,15 +34,15 @@ pub(super) trait Backend {
     /// State of one request.
     type Sequence;
 
-    /// Tokens of a prompt that one [`Backend::prefill`] usually reads.
-    fn piece(&self) -> usize;
-
     /// Tokens of the prompt that are not in memory now; an estimate.
     fn missing(&self, request: &Request) -> usize;
 
-    /// Begins a request, with what is in memory of its prompt. Called right before its first piece is read, so that requests that
+    /// Begins a request, with what is in memory of its prompt. Called when its first piece is to be read, so that requests that
     /// came together share what the first of them brought into memory.
     fn open(&mut self, request: &Request) -> Result<Self::Sequence, String>;
+
+    /// Tokens of the prompt that the next [`Backend::prefill`] usually reads.
+    fn piece(&self, sequence: &Self::Sequence) -> usize;
 
     /// Reads about `limit` more tokens of the prompt. After the last of them the sequence can be sampled.
     fn prefill(&mut self, sequence: &mut Self::Sequence, limit: usize) -> Result<Prefill, String>;
@@ -65,6 +65,9 @@ pub(super) trait Backend {
 
     /// Drops all that is kept of a conversation; of a reply that runs in it nothing is kept either.
     fn forget(&mut self, conversation: ConversationId);
+
+    /// Reads what is known of somebody's next prompt already, in a quiet moment; whether there was something.
+    fn read_ahead(&mut self) -> bool;
 
     /// Does some of what can wait for a quiet moment; whether there is more.
     fn tidy(&mut self) -> bool;

@@ -146,7 +146,7 @@ impl Script {
 impl Backend for Echo {
     type Sequence = Playing;
 
-    fn piece(&self) -> usize {
+    fn piece(&self, _: &Playing) -> usize {
         PIECE
     }
 
@@ -199,6 +199,10 @@ impl Backend for Echo {
     fn close(&mut self, _: Playing) {}
 
     fn forget(&mut self, _: ConversationId) {}
+
+    fn read_ahead(&mut self) -> bool {
+        false
+    }
 
     fn tidy(&mut self) -> bool {
         false

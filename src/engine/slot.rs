@@ -11,7 +11,7 @@ use crate::domain::{FinishReason, Usage};
 /// All state of one request that runs.
 pub(super) struct Slot<S> {
     pub(super) job: Job,
-    /// None until its first piece is read.
+    /// None until its first piece is to be read.
     pub(super) sequence: Option<S>,
     /// When its prompt would be read if it were alone.
     pub(super) due: Instant,

@@ -107,7 +107,7 @@ impl<B: Backend> Scheduler<'_, B> {
             None => self.rest(),
             Some(at) => {
                 self.pace.waiting(self.slots.iter().filter(|slot| slot.is_reading()).count());
-                let whole = self.backend.piece();
+                let Some(whole) = self.open(at) else { return };
                 let piece = if replies_run { self.pace.piece(whole) } else { whole };
                 match replies_run && self.pace.replies_first(piece) {
                     true => self.write(now, Some(piece)),
@@ -124,14 +124,22 @@ impl<B: Backend> Scheduler<'_, B> {
         reading.min_by_key(|(_, slot)| slot.due).map(|(at, _)| at)
     }
 
+    /// How much of a prompt comes next. It is opened when its turn has come; if that fails, there is none.
+    fn open(&mut self, at: usize) -> Option<usize> {
+        let slot = &mut self.slots[at];
+        if slot.sequence.is_none() {
+            match self.backend.open(&slot.job.request) {
+                Ok(sequence) => slot.sequence = Some(sequence),
+                Err(sentence) => slot.fail(sentence),
+            }
+        }
+        slot.sequence.as_ref().map(|sequence| self.backend.piece(sequence))
+    }
+
     fn read(&mut self, at: usize, piece: usize, replies_run: bool) {
         let slot = &mut self.slots[at];
         let before = Instant::now();
-        let opened = slot.sequence.take().map_or_else(|| self.backend.open(&slot.job.request), Ok);
-        let mut sequence = match opened {
-            Ok(sequence) => sequence,
-            Err(sentence) => return slot.fail(sentence),
-        };
+        let Some(mut sequence) = slot.sequence.take() else { return };
         match self.backend.prefill(&mut sequence, piece) {
             Ok(prefill) => {
                 slot.prefilled(prefill);
@@ -201,7 +209,7 @@ impl<B: Backend> Scheduler<'_, B> {
 
     /// Does what can wait, until somebody comes.
     fn tidy(&mut self) {
-        while self.backend.tidy() {
+        while self.backend.read_ahead() || self.backend.tidy() {
             if self.queue.wait(Some(Duration::ZERO), true, || false) {
                 return;
             }
@@ -242,7 +250,7 @@ mod tests {
     impl Backend for Broken {
         type Sequence = ();
 
-        fn piece(&self) -> usize {
+        fn piece(&self, (): &()) -> usize {
             64
         }
 
@@ -277,6 +285,10 @@ mod tests {
         fn close(&mut self, (): ()) {}
 
         fn forget(&mut self, _: ConversationId) {}
+
+        fn read_ahead(&mut self) -> bool {
+            false
+        }
 
         fn tidy(&mut self) -> bool {
             false

@@ -1,6 +1,6 @@
 //! Conversations of several turns: what was computed for a turn should serve the next.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -41,6 +41,9 @@ const WORDS: usize = 64;
 /// Tokens of a reply in a long conversation.
 const REPLY: u32 = 100;
 
+/// What a person takes at least to read a reply and to write the next message.
+const READING: Duration = Duration::from_secs(3);
+
 /// Conversations that take turns, and how.
 const CONVERSATIONS: usize = 24;
 const ROUNDS: usize = 3;
@@ -71,7 +74,9 @@ impl Conversation {
 
     async fn turn(&mut self, endpoint: &Endpoint, text: &mut Text) -> Outcome<Reply> {
         self.say(text.unique(WORDS) + " Go on.");
-        self.reply(endpoint, REPLY).await
+        let reply = self.reply(endpoint, REPLY).await;
+        tokio::time::sleep(READING).await;
+        reply
     }
 }
 

@@ -5,10 +5,12 @@ use llama_cpp_2::token::LlamaToken;
 use super::cells::id;
 use super::chooser::Chooser;
 use super::memory::Memory;
+use super::pieces::Pieces;
 use super::sampler;
 use super::trail::Trail;
 use crate::domain::ConversationId;
 use crate::engine::Grammar;
+use crate::engine::Priority;
 use crate::engine::backend::{Backend, Prefill, Request, Step};
 use crate::engine::logprobs::{TokenLogprob, logprobs};
 
@@ -21,6 +23,8 @@ pub(super) struct Decoder<'model> {
     memory: Memory<'model>,
     batch: LlamaBatch<'static>,
     sizes: Sizes,
+    /// The tokens that come between a reply and its person's next message; none where they are not read ahead.
+    between_turns: Vec<i32>,
     /// Sequences of the next computation, and the token of each.
     staged: Vec<(usize, i32)>,
     /// Where the last computation left the outcome of each sequence.
@@ -30,8 +34,8 @@ pub(super) struct Decoder<'model> {
 /// Sizes of a computation, in tokens.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sizes {
-    /// A piece of a prompt.
-    pub(super) piece: usize,
+    /// Pieces of a prompt.
+    pub(super) pieces: Pieces,
     /// The longest rest of a prompt that is read as one piece; at most the context's `n_batch`.
     pub(super) short: usize,
     /// Replies that go on together; at most the context's `n_batch`.
@@ -50,16 +54,24 @@ pub(super) struct Sequence {
     shared: usize,
     reused: usize,
     keep_reply: bool,
+    /// Whether its person may go on where it ends.
+    is_awaited: bool,
     chooser: Chooser,
     /// Produced, not yet read by the model itself.
     pending: Option<i32>,
 }
 
 impl<'model> Decoder<'model> {
-    pub(super) fn new(model: &'model LlamaModel, memory: Memory<'model>, sizes: Sizes) -> Self {
+    pub(super) fn new(
+        model: &'model LlamaModel,
+        memory: Memory<'model>,
+        sizes: Sizes,
+        between_turns: Vec<i32>,
+    ) -> Self {
         let batch = LlamaBatch::new(sizes.short.max(sizes.parallel), 1);
         let outputs = vec![LAST_OUTPUT; memory.sequences()];
-        Self { model, memory, batch, sizes, staged: Vec::with_capacity(sizes.parallel), outputs }
+        let staged = Vec::with_capacity(sizes.parallel);
+        Self { model, memory, batch, sizes, between_turns, staged, outputs }
     }
 
     fn held(&self, sequence: usize) -> usize {
@@ -107,10 +119,6 @@ impl<'model> Decoder<'model> {
 impl Backend for Decoder<'_> {
     type Sequence = Sequence;
 
-    fn piece(&self) -> usize {
-        self.sizes.piece
-    }
-
     fn missing(&self, request: &Request) -> usize {
         self.memory.missing(request)
     }
@@ -137,9 +145,14 @@ impl Backend for Decoder<'_> {
             shared: request.shared,
             reused,
             keep_reply: request.task.keep_reply && !self.sizes.reread_replies,
+            is_awaited: request.task.priority == Priority::Interactive,
             chooser: Chooser::new(chain, shortlist, grammar),
             pending: None,
         })
+    }
+
+    fn piece(&self, request: &Sequence) -> usize {
+        self.sizes.pieces.at(self.held(request.sequence))
     }
 
     fn prefill(&mut self, request: &mut Sequence, limit: usize) -> Result<Prefill, String> {
@@ -149,7 +162,7 @@ impl Backend for Decoder<'_> {
         let end = if done < shared { shared } else { request.prompt.len() };
         // What a turn of a conversation adds is not torn into a piece and a small rest. Nothing but prompt and memory decides
         // on that, so that what else runs does not change how a prompt is computed.
-        let Sizes { piece, short, .. } = self.sizes;
+        let (piece, short) = (self.sizes.pieces.at(done), self.sizes.short);
         let in_one = done == reused && limit == piece && end - done <= short;
         let end = if in_one { end } else { end.min(done + limit.min(piece)) };
         self.read(sequence, &request.prompt[done..end], end == request.prompt.len())?;
@@ -212,10 +225,26 @@ impl Backend for Decoder<'_> {
     fn close(&mut self, request: Sequence) {
         let keep = if request.keep_reply { usize::MAX } else { request.prompt.len() };
         self.memory.close(request.sequence, keep);
+        let is_whole = self.held(request.sequence) >= request.prompt.len();
+        if request.keep_reply && request.is_awaited && is_whole && !self.between_turns.is_empty() {
+            let next = request.pending.into_iter().chain(self.between_turns.iter().copied());
+            self.memory.expect(request.sequence, next.collect());
+        }
     }
 
     fn forget(&mut self, conversation: ConversationId) {
         self.memory.forget(conversation);
+    }
+
+    fn read_ahead(&mut self) -> bool {
+        let Some((sequence, tokens)) = self.memory.expected() else { return false };
+        if self.held(sequence) + tokens.len() < self.sizes.n_ctx
+            && let Err(error) = self.read(sequence, &tokens, false)
+        {
+            tracing::warn!(error, "a turn could not be read ahead");
+            self.memory.close(sequence, 0);
+        }
+        true
     }
 
     fn tidy(&mut self) -> bool {

@@ -8,7 +8,7 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 
 use super::kv_cache::{KvCache, mebibytes};
-use super::sizes::Plan;
+use super::sizes::{Plan, Shape};
 use super::weights::Weights;
 use super::{advice, backend};
 use crate::config::LlmConfig;
@@ -85,8 +85,14 @@ impl ModelInfo {
         let architecture = gguf.text("general.architecture").unwrap_or_default();
         let number = |key: &str| gguf.numbers(&format!("{architecture}.{key}"))?.first().copied();
         let n_ctx_train = number("context_length").unwrap_or(0);
-        let plan =
-            Plan::for_model(config, u32::try_from(n_ctx_train).unwrap_or(u32::MAX), weights.parameters);
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let shape = Shape {
+            n_ctx_train: narrow(n_ctx_train),
+            parameters: weights.parameters,
+            n_layer: narrow(number("block_count").unwrap_or(0)),
+            n_embd: narrow(number("embedding_length").unwrap_or(0)),
+        };
+        let plan = Plan::for_model(config, shape);
         let reuse = match number("attention.sliding_window") {
             _ if llama.is_recurrent() => Reuse::Whole("recurrent"),
             _ if llama.is_hybrid() => Reuse::Whole("hybrid"),

@@ -132,6 +132,25 @@ impl<'model> Memory<'model> {
         }
     }
 
+    /// Notes what will follow in the next turn of a request that is over, if it stays.
+    pub(super) fn expect(&mut self, sequence: usize, next: Vec<i32>) {
+        self.residents[sequence].iter_mut().for_each(|resident| resident.next = next.clone());
+    }
+
+    /// The sequence that was closed last of those of which is known what follows, and that, if there is room. It is told once.
+    pub(super) fn expected(&mut self) -> Option<(usize, Vec<i32>)> {
+        let held: usize = self.residents.iter().flatten().map(Resident::room).sum();
+        let residents = self.residents.iter_mut().enumerate();
+        let expecting = residents.filter_map(|(sequence, resident)| {
+            let resident = resident.as_mut()?;
+            (!resident.next.is_empty()).then_some((sequence, resident))
+        });
+        let (sequence, resident) = expecting.max_by_key(|(_, resident)| resident.used)?;
+        let next = std::mem::take(&mut resident.next);
+        let fits = !self.cells.are_shared() || self.pinned + held + next.len() <= self.rules.capacity;
+        fits.then_some((sequence, next))
+    }
+
     /// Drops all that is kept of a conversation.
     pub(super) fn forget(&mut self, conversation: ConversationId) {
         self.store.forget(conversation);
@@ -213,6 +232,7 @@ impl<'model> Memory<'model> {
         self.residents[sequence].iter_mut().for_each(|resident| {
             (resident.limit, resident.used) = (Some(limit), clock);
             resident.conversation = request.task.conversation;
+            resident.next.clear();
         });
     }
 
@@ -233,6 +253,7 @@ impl<'model> Memory<'model> {
             user: request.user,
             conversation: request.task.conversation,
             trail: Trail::default(),
+            next: Vec::new(),
             limit: Some(limit),
             used: self.clock,
             saved: false,

@@ -10,6 +10,7 @@ mod file;
 mod info;
 mod kv_cache;
 mod memory;
+mod pieces;
 mod resident;
 mod sampler;
 mod shortlist;
@@ -68,11 +69,15 @@ pub(super) fn run(
     })?;
     let model = Arc::new(describe(&llama, file, plan.n_ctx, &options.system_prompt)?);
     let store = Store::new(mebibytes(config.kv_ram_mib), disk(config, &plan, options, file));
-    let memory = Memory::new(plan.cells(context), plan.rules(&llama), store);
+    let rules = plan.rules(&llama);
+    // A model that cannot forget would have to read all of a conversation again whenever something else comes.
+    let between_turns = if rules.whole { Vec::new() } else { model.prompts.between_turns() };
+    let memory = Memory::new(plan.cells(context), rules, store);
+    let mut decoder = Decoder::new(&llama, memory, plan.sizes(config), between_turns);
     tracing::info!(model = model.name, n_ctx = model.n_ctx, "the model is ready");
     advice::give(file, config);
     state.send_replace(EngineState::Ready(model));
-    worker::run(queue, &mut Decoder::new(&llama, memory, plan.sizes(config)), plan.limits(config));
+    worker::run(queue, &mut decoder, plan.limits(config));
     Ok(())
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Resident {
     pub(super) user: UserId,
     pub(super) conversation: Option<ConversationId>,
     pub(super) trail: Trail,
+    /// What will follow in its next turn as far as that is known, and can be read before somebody waits for it.
+    pub(super) next: Vec<i32>,
     /// Tokens it may come to have, while a request runs in it.
     pub(super) limit: Option<usize>,
     pub(super) used: u64,

@@ -6,6 +6,7 @@ use llama_cpp_2::model::LlamaModel;
 
 use super::cells::Cells;
 use super::decoder::Sizes;
+use super::pieces::Pieces;
 use super::resident::Rules;
 use crate::config::{CacheType, FlashAttention, LlmConfig};
 use crate::engine::worker::Limits;
@@ -17,26 +18,23 @@ const DEFAULT_N_CTX: u32 = 8192;
 /// Tokens of all conversations, unless the operator wants more: enough for a handful of long ones, or many short ones.
 const DEFAULT_KV_TOKENS: u32 = 16_384;
 
-/// Tokens of a prompt that are computed at once on a GPU.
-const GPU_PIECE: u32 = 512;
-
-/// … and on a CPU. llama.cpp's flash attention works there on tiles of 64 tokens, so fewer are slow. More are a little faster,
-/// where its parts, a quarter of what falls on a thread, do not end where tiles do (a model with 9 heads gains a tenth), but
-/// whoever comes meanwhile waits longer.
-const CPU_PIECES: [u32; 3] = [256, 128, 64];
-
-/// … and on a CPU without flash attention. The scores of more tokens leave the processor's caches.
-const PLAIN_PIECE: u32 = 64;
-
 /// The longest conversation for which a CPU does without flash attention: a piece has one score for each token and head, and they
 /// are kept in memory.
 const LONGEST_PLAIN: u32 = 8192;
 
-/// Parameters times tokens that a slow core computes in about a second; a piece of a prompt takes no longer.
-const PIECE_WORK: u64 = 20_000_000_000;
-
 /// The longest rest of a prompt that is not worth a computation of its own.
 const REST: u32 = 32;
+
+/// What of a model decides on sizes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    /// Tokens of context that it was trained with.
+    pub(super) n_ctx_train: u32,
+    pub(super) parameters: u64,
+    pub(super) n_layer: u32,
+    /// Numbers for each token that a layer is given.
+    pub(super) n_embd: u32,
+}
 
 /// How large everything is: from the configuration, and where it leaves the choice, from the model and the machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,41 +48,51 @@ pub(super) struct Plan {
     /// Whether attention is computed tile by tile.
     pub(super) flash: FlashAttention,
     parallel: usize,
-    n_batch: u32,
+    pieces: Pieces,
     n_ubatch: u32,
 }
 
 impl Plan {
     pub(super) fn new(config: &LlmConfig, model: &LlamaModel) -> Self {
-        let trained = model.n_ctx_train();
-        if config.n_ctx > trained {
+        let shape = Shape {
+            n_ctx_train: model.n_ctx_train(),
+            parameters: model.n_params(),
+            n_layer: model.n_layer(),
+            n_embd: model.n_embd().unsigned_abs(),
+        };
+        if config.n_ctx > shape.n_ctx_train {
             tracing::warn!(
                 n_ctx = config.n_ctx,
-                trained,
+                trained = shape.n_ctx_train,
                 "n_ctx is larger than the model was trained with: long replies may lose their sense"
             );
         }
-        Self::for_model(config, trained, model.n_params())
+        Self::for_model(config, shape)
     }
 
-    /// For a model that was trained with so many tokens of context, and has so many parameters.
-    pub(super) fn for_model(config: &LlmConfig, trained: u32, parameters: u64) -> Self {
+    pub(super) fn for_model(config: &LlmConfig, shape: Shape) -> Self {
         let parallel = parallel(config);
-        let n_ctx = if config.n_ctx == 0 { trained.clamp(1, DEFAULT_N_CTX) } else { config.n_ctx };
+        let n_ctx = match config.n_ctx {
+            0 => shape.n_ctx_train.clamp(1, DEFAULT_N_CTX),
+            wanted => wanted,
+        };
         // One at a time where nothing else may have an influence: its cells then lie in the order of its tokens.
         let all = n_ctx.saturating_mul(u32::try_from(parallel).unwrap_or(u32::MAX));
         let wanted = if config.kv_tokens == 0 { DEFAULT_KV_TOKENS } else { config.kv_tokens };
         let capacity = wanted.max(n_ctx).min(all);
         let separate = capacity == all;
         let flash = flash_attention(config, n_ctx, separate);
-        let piece = match flash {
-            _ if config.n_gpu_layers > 0 => GPU_PIECE,
-            FlashAttention::Off => PLAIN_PIECE,
-            FlashAttention::On | FlashAttention::Auto => cpu_piece(parameters, threads(config).1),
+        let pieces = match flash {
+            _ if config.n_batch > 0 => Pieces::alike(config.n_batch),
+            _ if config.n_gpu_layers > 0 => Pieces::for_a_gpu(),
+            FlashAttention::Off => Pieces::with_plain_attention(shape),
+            FlashAttention::On | FlashAttention::Auto => {
+                Pieces::with_flash_attention(shape, threads(config).1)
+            }
         };
-        let n_batch = if config.n_batch == 0 { piece.max(config.n_ubatch) } else { config.n_batch };
-        let n_ubatch = if config.n_ubatch == 0 { n_batch + REST } else { config.n_ubatch };
-        Self { n_ctx, capacity, separate, flash, parallel, n_batch, n_ubatch }
+        let pieces = if pieces.longest() < config.n_ubatch { Pieces::alike(config.n_ubatch) } else { pieces };
+        let n_ubatch = if config.n_ubatch == 0 { pieces.longest() + REST } else { config.n_ubatch };
+        Self { n_ctx, capacity, separate, flash, parallel, pieces, n_ubatch }
     }
 
     pub(super) fn limits(&self, config: &LlmConfig) -> Limits {
@@ -108,7 +116,7 @@ impl Plan {
 
     pub(super) fn sizes(&self, config: &LlmConfig) -> Sizes {
         Sizes {
-            piece: self.n_batch as usize,
+            pieces: self.pieces,
             short: self.short() as usize,
             parallel: self.parallel,
             n_ctx: self.n_ctx as usize,
@@ -117,7 +125,7 @@ impl Plan {
     }
 
     fn short(&self) -> u32 {
-        self.n_batch + REST
+        self.pieces.longest() + REST
     }
 
     fn sequences(&self) -> usize {
@@ -181,13 +189,6 @@ fn flash_attention(config: &LlmConfig, n_ctx: u32, separate: bool) -> FlashAtten
     }
 }
 
-/// The piece of a prompt that a CPU reads at once.
-fn cpu_piece(parameters: u64, threads: u32) -> u32 {
-    let in_a_second = PIECE_WORK.saturating_mul(threads.into()) / parameters.max(1);
-    let [.., smallest] = CPU_PIECES;
-    CPU_PIECES.into_iter().find(|&piece| u64::from(piece) <= in_a_second).unwrap_or(smallest)
-}
-
 fn cache_type(kind: CacheType) -> KvCacheType {
     match kind {
         CacheType::F32 => KvCacheType::F32,
@@ -203,7 +204,8 @@ mod tests {
     use super::*;
 
     fn plan(config: LlmConfig) -> Plan {
-        Plan::for_model(&config, 131_072, 8_000_000_000)
+        let shape = Shape { n_ctx_train: 131_072, parameters: 8_000_000_000, n_layer: 32, n_embd: 4_096 };
+        Plan::for_model(&config, shape)
     }
 
     #[test]
@@ -211,7 +213,7 @@ mod tests {
         let plan = plan(LlmConfig::default());
 
         assert_eq!((plan.n_ctx, plan.capacity), (8_192, 16_384));
-        assert_eq!((plan.n_batch, plan.n_ubatch), (64, 96));
+        assert_eq!((plan.pieces.longest(), plan.n_ubatch), (64, 96));
     }
 
     #[test]
@@ -251,14 +253,6 @@ mod tests {
     fn a_gpu_reads_larger_pieces() {
         let plan = plan(LlmConfig { n_gpu_layers: 99, ..LlmConfig::default() });
 
-        assert_eq!((plan.n_batch, plan.n_ubatch), (512, 544));
-    }
-
-    #[test]
-    fn a_cpu_reads_larger_pieces_of_a_small_model() {
-        assert_eq!(cpu_piece(135_000_000, 2), 256);
-        assert_eq!(cpu_piece(1_500_000_000, 16), 128);
-        assert_eq!(cpu_piece(1_500_000_000, 4), 64);
-        assert_eq!(cpu_piece(70_000_000_000, 4), 64);
+        assert_eq!((plan.pieces.longest(), plan.n_ubatch), (512, 544));
     }
 }

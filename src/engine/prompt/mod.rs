@@ -129,24 +129,25 @@ impl PromptBuilder {
     /// The tokens that every prompt under this system prompt begins with, whatever is said then; none where the template
     /// makes them depend on it.
     pub(super) fn shared(&self, system_prompt: &str) -> Vec<i32> {
-        let message = |role, content: &str| PromptMessage { role, content: content.into(), token_ids: None };
         let content = system_prompt.trim();
-        let system = (!content.is_empty()).then(|| message(Role::System, content));
-        let prompt = |said: &&str| {
-            let question = message(Role::User, said);
+        let system = (!content.is_empty()).then(|| says(Role::System, content));
+        common(|said| {
+            let question = says(Role::User, said);
             let messages: Vec<_> = system.iter().chain([&question]).collect();
-            self.build(&messages).map(|prompt| prompt.tokens).unwrap_or_default()
-        };
-        // Beginnings of different kinds, which would join differently with what stands before them.
-        let mut prompts = ["a", "\n", " ", "1", "é"].iter().map(prompt);
-        let first = prompts.next().unwrap_or_default();
-        prompts.fold(first, |shared, other| {
-            shared
-                .into_iter()
-                .zip(other)
-                .take_while(|(left, right)| left == right)
-                .map(|(token, _)| token)
-                .collect()
+            self.build(&messages).ok().map(|prompt| prompt.tokens)
+        })
+    }
+
+    /// The tokens that come between a reply and what its person says next, whatever that is; none where the template makes
+    /// them depend on it.
+    pub(super) fn between_turns(&self) -> Vec<i32> {
+        let greeting = "Hello.";
+        let token_ids = Some(self.tokenizer.tokenize(greeting, false));
+        let reply = PromptMessage { token_ids, ..says(Role::Assistant, greeting) };
+        common(|said| {
+            let prompt = self.build(&[&says(Role::User, greeting), &reply, &says(Role::User, said)]).ok()?;
+            let reply = prompt.segments.iter().position(|segment| segment.kept.is_some())?;
+            Some(prompt.tokens[self.tokens(&prompt.segments[..=reply]).len()..].to_vec())
         })
     }
 
@@ -224,6 +225,21 @@ impl PromptBuilder {
         }
         tokens
     }
+}
+
+fn says(role: Role, content: &str) -> PromptMessage {
+    PromptMessage { role, content: content.into(), token_ids: None }
+}
+
+/// How the tokens begin whatever is said; none where there are none for something.
+fn common(tokens: impl Fn(&str) -> Option<Vec<i32>>) -> Vec<i32> {
+    // Beginnings of different kinds, which would join differently with what stands before them.
+    let mut all = ["a", "\n", " ", "1", "é"].into_iter().map(|said| tokens(said).unwrap_or_default());
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |common, other| {
+        let alike = common.into_iter().zip(other).take_while(|(left, right)| left == right);
+        alike.map(|(token, _)| token).collect()
+    })
 }
 
 /// For templates that know no system role, or want user and assistant to take turns: what the operator says

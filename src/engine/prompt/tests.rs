@@ -220,3 +220,16 @@ fn a_rewritten_prompt_that_no_longer_fits_is_refused_with_both_counts() {
 
     assert_eq!(error, EngineError::TooLong { tokens: 51, limit: 32 });
 }
+
+#[test]
+fn what_comes_between_two_turns_is_known_before_the_second() {
+    let between = |template| builder(template, 100).between_turns();
+    let [user, end] =
+        ["<u>", "<e>"].map(|text| SPECIAL + TEXTS.iter().position(|it| *it == text).unwrap() as i32);
+
+    assert_eq!(between(TEMPLATE), [end, user]);
+    let dropping = "{% for m in messages if m.role == 'user' %}<u>{{ m.content }}<e>{% endfor %}<a>";
+    assert!(between(dropping).is_empty(), "it shows no reply");
+    let saying = "{% for m in messages %}{{ m.content | length }}<u>{{ m.content }}<e>{% endfor %}<a>";
+    assert_eq!(between(saying)[0], end, "and no more than what is always the same");
+}

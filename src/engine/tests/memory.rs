@@ -69,6 +69,27 @@ async fn the_next_turn_reads_exactly_what_is_new() {
 }
 
 #[tokio::test]
+async fn what_follows_a_reply_is_read_while_nobody_waits() {
+    let engine = alone().await;
+    let between = engine.model().unwrap().prompts.between_turns().len();
+    assert!(between > 3, "the marks of the template");
+    let mut talk = Talk::new(UserId::new());
+    let mut last = talk.say(&engine, &long("rivers")).await.usage;
+    let mut read_ahead = false;
+
+    // As soon as the engine has a moment.
+    for patience in [50, 400, 2_000, 5_000] {
+        tokio::time::sleep(Duration::from_millis(patience)).await;
+        let next = talk.say(&engine, "Go on.").await;
+        let known = (last.prompt_tokens + last.completion_tokens) as usize + between;
+        read_ahead |= next.timings.reused_tokens as usize == known;
+        last = next.usage;
+    }
+
+    assert!(read_ahead);
+}
+
+#[tokio::test]
 async fn an_edited_message_keeps_what_comes_before_it() {
     let engine = alone().await;
     let mut talk = Talk::new(UserId::new());
