@@ -1,18 +1,13 @@
 use std::time::{Duration, Instant};
 
 /// Share of the time that goes to running replies while prompts wait to be read: a prompt makes nobody stand still, and
-/// replies do not keep anybody from a first word.
+/// replies do not keep anybody from a first word. Up to this share, replies are written ahead: several tokens in one go, which
+/// their readers then get one by one while the next piece of a prompt is read. Text flows evenly, although long pieces, which are
+/// read faster, go between.
 const REPLIES_SHARE: f64 = 0.1;
 
-/// Up to this share, replies are written ahead: several tokens in one go, which their readers then get one by one while the
-/// next piece of a prompt is read. Text flows evenly, although long pieces, which are read faster, go between.
-const AHEAD_SHARE: f64 = 0.05;
-
-/// Most tokens that are written in one go.
-const MOST_AHEAD: u32 = 6;
-
-/// How much longer than expected a piece may take without a gap in what is read: later pieces of a prompt take longer.
-const MARGIN: f64 = 1.15;
+/// How much longer than expected a piece may take without a gap in what is read: the next one seldom takes exactly as long.
+const MARGIN: f64 = 1.05;
 
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.5;
@@ -27,6 +22,8 @@ const SMALLEST_PIECE: usize = 8;
 /// Measures how fast prompts are read and replies are written, and shares the time between them.
 pub(super) struct Pace {
     max_stall: f64,
+    /// Most tokens of each reply that are written in one go.
+    max_ahead: u32,
     /// Seconds to read one token of a prompt. None until one was read.
     token: Option<f64>,
     /// Seconds of a step of the running replies. None until there was one.
@@ -50,11 +47,20 @@ struct Ahead {
 }
 
 impl Pace {
-    /// No running reply is to stand still for longer than `max_stall`.
-    pub(super) fn new(max_stall: Duration) -> Self {
+    /// No running reply is to stand still for longer than `max_stall`, nor written more than `max_ahead` tokens ahead.
+    pub(super) fn new(max_stall: Duration, max_ahead: u32) -> Self {
         let (max_stall, now) = (max_stall.as_secs_f64(), Instant::now());
         let ahead = Ahead { written: 0, most: 1, first_at: now, gap: Duration::ZERO };
-        Self { max_stall, token: None, step: None, stepped_at: now, pieces: 0, one_waits: true, ahead }
+        Self {
+            max_stall,
+            max_ahead,
+            token: None,
+            step: None,
+            stepped_at: now,
+            pieces: 0,
+            one_waits: true,
+            ahead,
+        }
     }
 
     /// So many prompts wait to be read. Where there are several, nothing is written ahead: a token for the few replies that run
@@ -132,8 +138,8 @@ impl Pace {
             return 1;
         }
         // A share of no measurement is no number, and counts as 0.
-        let most = AHEAD_SHARE * self.reading(piece) / self.step();
-        (most as u32).clamp(1, MOST_AHEAD)
+        let most = (REPLIES_SHARE * self.reading(piece) / self.step()).round();
+        (most as u32).clamp(1, self.max_ahead.max(1))
     }
 
     /// Seconds between two tokens of a reply, as its reader sees them, while pieces of so many tokens are read.
@@ -161,7 +167,7 @@ mod tests {
 
     /// Reads 64 tokens in `read` milliseconds and takes a step in `step`.
     fn pace(max_stall: u64, read: u64, step: u64) -> Pace {
-        let mut pace = Pace::new(Duration::from_millis(max_stall));
+        let mut pace = Pace::new(Duration::from_millis(max_stall), 3);
         pace.read(64, Duration::from_millis(read), false);
         pace.stepped(Duration::from_millis(step), None);
         pace
@@ -176,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_prompt_moves_on_between_any_two_steps() {
-        assert!(!after(pace(300, 140, 7), 1_000, 0).replies_first(64));
+        let pace = Pace { max_ahead: 1, ..pace(300, 140, 7) };
+        assert!(!after(pace, 1_000, 0).replies_first(64));
     }
 
     #[test]
@@ -200,7 +207,7 @@ mod tests {
         }
 
         let gaps: Vec<_> = moments.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
-        assert_eq!(gaps, [240, 240], "600 ms for a piece and 27 for three tokens, and a margin");
+        assert_eq!(gaps, [219, 219], "600 ms for a piece and 27 for three tokens, and a margin");
         pace.read(128, Duration::from_millis(600), true);
         assert!(after(pace, 600, 1).replies_first(128), "then they go on");
     }
@@ -213,8 +220,8 @@ mod tests {
         pace.stepped(Duration::from_millis(25), None);
 
         assert_eq!(pace.most_ahead(128), 3);
-        for _ in 0..20 {
-            pace.stepped(Duration::from_millis(25), None);
+        for _ in 0..100 {
+            pace.stepped(Duration::from_millis(60), None);
         }
         assert_eq!(pace.most_ahead(128), 1);
     }

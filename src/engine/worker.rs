@@ -23,6 +23,8 @@ pub(super) struct Limits {
     pub(super) tokens: usize,
     /// Longest time that a running reply stands still while prompts are read.
     pub(super) max_stall: Duration,
+    /// Most tokens of a running reply that are written in one go before a piece of a prompt is read.
+    pub(super) max_ahead: u32,
 }
 
 /// Runs requests until the queue stops; then cancels what runs and returns.
@@ -31,7 +33,7 @@ pub(super) struct Limits {
 /// in one computation, which would be slower than one after the other.
 pub(super) fn run<B: Backend>(queue: &Queue, backend: &mut B, limits: Limits) {
     let slots = Vec::with_capacity(limits.parallel);
-    let pace = Pace::new(limits.max_stall);
+    let pace = Pace::new(limits.max_stall, limits.max_ahead);
     Scheduler { queue, backend, limits, slots, pace, until: None, bytes: Vec::new(), untidy: true }.run();
 }
 
@@ -304,7 +306,13 @@ mod tests {
 
         let worker = std::thread::spawn({
             let queue = Arc::clone(&queue);
-            let limits = Limits { parallel: 1, n_ctx: 2048, tokens: 2048, max_stall: Duration::from_secs(1) };
+            let limits = Limits {
+                parallel: 1,
+                n_ctx: 2048,
+                tokens: 2048,
+                max_stall: Duration::from_secs(1),
+                max_ahead: 1,
+            };
             move || run(&queue, &mut Broken, limits)
         });
 

@@ -9,7 +9,7 @@ const GPU: u32 = 512;
 const FLASH: [u32; 3] = [256, 128, 64];
 
 /// … and on a CPU without flash attention, at most. The scores of more tokens leave the processor's caches.
-const PLAIN: u32 = 80;
+const PLAIN: [u32; 2] = [160, 80];
 
 /// … and at least, unless the operator wants less: each computation goes through all of the model's weights.
 const FEWEST: usize = 32;
@@ -45,17 +45,16 @@ impl Pieces {
 
     /// For a CPU with so many threads that computes flash attention.
     pub(super) fn with_flash_attention(shape: Shape, threads: u32) -> Self {
-        let in_a_second = WORK.saturating_mul(threads.into()) / shape.parameters.max(1);
-        let [.., smallest] = FLASH;
-        Self::alike(FLASH.into_iter().find(|&piece| u64::from(piece) <= in_a_second).unwrap_or(smallest))
+        Self::alike(longest(&FLASH, shape, threads))
     }
 
     /// For a CPU that computes plain attention: the later a piece, the shorter, so that each takes about as long. A token takes 2
     /// operations for each parameter, and for each token before it 4 in each layer for each number that the layer is given.
-    pub(super) fn with_plain_attention(shape: Shape) -> Self {
+    pub(super) fn with_plain_attention(shape: Shape, threads: u32) -> Self {
         let Shape { parameters, n_layer, n_embd, .. } = shape;
         let for_one_before = 4 * ATTENTION_IS_SLOWER * u64::from(n_layer) * u64::from(n_embd);
-        Self { longest: PLAIN, halved_behind: Some(2 * parameters / for_one_before.max(1)) }
+        let longest = longest(&PLAIN, shape, threads);
+        Self { longest, halved_behind: Some(2 * parameters / for_one_before.max(1)) }
     }
 
     /// The first one, and no other is longer.
@@ -71,6 +70,13 @@ impl Pieces {
         let tokens = longest.saturating_mul(halved_behind) / halved_behind.saturating_add(done).max(1);
         ((tokens + BLOCK / 2) / BLOCK * BLOCK).clamp(FEWEST.min(longest), longest)
     }
+}
+
+/// The first of `pieces` that takes no longer than a second, or the last.
+fn longest(pieces: &[u32], shape: Shape, threads: u32) -> u32 {
+    let in_a_second = WORK.saturating_mul(threads.into()) / shape.parameters.max(1);
+    let fits = |piece: &&u32| u64::from(**piece) <= in_a_second;
+    pieces.iter().find(fits).or(pieces.last()).copied().unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -98,9 +104,9 @@ mod tests {
     #[test]
     fn without_flash_attention_all_pieces_of_a_long_prompt_take_about_as_long() {
         let small = shape(134_515_008, 30, 576);
-        let pieces = Pieces::with_plain_attention(small);
+        let pieces = Pieces::with_plain_attention(small, 2);
 
-        assert_eq!([0, 400, 900, 1_700].map(|done| pieces.at(done)), [80, 64, 48, 48]);
+        assert_eq!([0, 400, 900, 1_700].map(|done| pieces.at(done)), [160, 128, 112, 80]);
         let work = work(pieces, small, 1_700);
         let (least, most) = (work.iter().min().unwrap(), work.iter().max().unwrap());
         assert!(most * 100 < least * 140, "{work:?}");
@@ -109,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_model_with_more_weights_for_each_layer_is_read_evenly_by_itself() {
-        let large = Pieces::with_plain_attention(shape(8_030_000_000, 32, 4_096));
+        let large = Pieces::with_plain_attention(shape(8_030_000_000, 32, 4_096), 16);
 
         assert_eq!([0, 1_700, 4_000].map(|done| large.at(done)), [80, 80, 64]);
     }

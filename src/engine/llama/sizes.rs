@@ -22,6 +22,9 @@ const DEFAULT_KV_TOKENS: u32 = 16_384;
 /// are kept in memory.
 const LONGEST_PLAIN: u32 = 8192;
 
+/// Tokens of a prompt for which a running reply gets one more, on average.
+const READ_FOR_ONE: u32 = 80;
+
 /// The longest rest of a prompt that is not worth a computation of its own.
 const REST: u32 = 32;
 
@@ -85,7 +88,7 @@ impl Plan {
         let pieces = match flash {
             _ if config.n_batch > 0 => Pieces::alike(config.n_batch),
             _ if config.n_gpu_layers > 0 => Pieces::for_a_gpu(),
-            FlashAttention::Off => Pieces::with_plain_attention(shape),
+            FlashAttention::Off => Pieces::with_plain_attention(shape, threads(config).1),
             FlashAttention::On | FlashAttention::Auto => {
                 Pieces::with_flash_attention(shape, threads(config).1)
             }
@@ -101,6 +104,7 @@ impl Plan {
             n_ctx: self.n_ctx as usize,
             tokens: self.capacity as usize,
             max_stall: max_stall(config),
+            max_ahead: ((self.pieces.longest() + READ_FOR_ONE / 2) / READ_FOR_ONE).max(1),
         }
     }
 
