@@ -19,7 +19,7 @@ use crate::domain::Mark;
 /// model, and a reader sees no difference.
 const PACE: Duration = Duration::from_millis(20);
 /// … and for all replies that are written at the same time, of which each is called for less often.
-const PACE_OF_ALL: Duration = Duration::from_millis(4);
+const PACE_OF_ALL: Duration = Duration::from_millis(6);
 /// A reply is never called for less often: its reader would see it stutter.
 const SLOWEST_PACE: Duration = Duration::from_millis(100);
 

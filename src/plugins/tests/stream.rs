@@ -182,6 +182,6 @@ async fn replies_that_are_written_together_call_their_plugins_less_often_each() 
     drop((others, more));
 
     let pauses = [first.least_pause(), of_sixteen, of_a_hundred].map(|pause| pause.as_millis());
-    assert_eq!(pauses, [20, 64, 100]);
+    assert_eq!(pauses, [20, 96, 100]);
     drop(waiting); // What waits for its first piece does not count.
 }
