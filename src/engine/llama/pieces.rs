@@ -87,7 +87,7 @@ mod tests {
         Shape { n_ctx_train: 8_192, parameters, n_layer, n_embd }
     }
 
-    /// What each piece of a prompt comes to, in operations with the weights, and the longest piece.
+    /// What each piece of a prompt comes to: operations, each as slow as those with the weights.
     fn work(pieces: Pieces, shape: Shape, prompt: usize) -> Vec<u64> {
         let (mut done, mut work) = (0, Vec::new());
         while done < prompt {
