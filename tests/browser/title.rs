@@ -34,5 +34,12 @@ async fn the_name_appears_without_a_reload_and_leaves_alone_what_is_being_typed(
     window.click("[aria-current] ~ .button").await;
     window.until("document.activeElement.matches('.rename .field')").await;
     assert_eq!(window.eval::<String>(typed).await, "Embers and ash");
+
+    // Back from another window, the list is brought up to date around it.
+    window.keys("Mine after all").await;
+    window.run("document.addEventListener('htmx:after:swap', () => window.swapped = true)").await;
+    window.run("window.dispatchEvent(new Event('focus'))").await;
+    window.until("window.swapped").await;
+    assert_eq!(window.eval::<String>(typed).await, "Mine after all");
     seat.leave().await;
 }
