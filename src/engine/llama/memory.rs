@@ -134,7 +134,8 @@ impl<'model> Memory<'model> {
 
     /// Notes what will follow in the next turn of a request that is over, if it stays.
     pub(super) fn expect(&mut self, sequence: usize, next: Vec<i32>) {
-        self.residents[sequence].iter_mut().for_each(|resident| resident.next = next.clone());
+        let Some(resident) = &mut self.residents[sequence] else { return };
+        resident.next = next;
     }
 
     /// The sequence that was closed last of those of which is known what follows, and that, if there is room. It is told once.
