@@ -41,8 +41,8 @@ pub(super) trait Backend {
     /// came together share what the first of them brought into memory.
     fn open(&mut self, request: &Request) -> Result<Self::Sequence, String>;
 
-    /// Tokens of the prompt that the next [`Backend::prefill`] usually reads.
-    fn piece(&self, sequence: &Self::Sequence) -> usize;
+    /// What the next [`Backend::prefill`] usually reads.
+    fn piece(&self, sequence: &Self::Sequence) -> Piece;
 
     /// Reads about `limit` more tokens of the prompt. After the last of them the sequence can be sampled.
     fn prefill(&mut self, sequence: &mut Self::Sequence, limit: usize) -> Result<Prefill, String>;
@@ -71,6 +71,14 @@ pub(super) trait Backend {
 
     /// Does some of what can wait for a quiet moment; whether there is more.
     fn tidy(&mut self) -> bool;
+}
+
+/// What is read of a prompt at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Piece {
+    pub(super) tokens: usize,
+    /// For so many tokens of the prompt a running reply may get one more; never 0.
+    pub(super) for_one: usize,
 }
 
 /// How far a prompt is read.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::Grammar;
-use super::backend::{Backend, Prefill, Request, Step};
+use super::backend::{self, Backend, Prefill, Request, Step};
 use super::logprobs::TokenLogprob;
 use super::model::Model;
 use super::prompt::{ChatTemplate, Origin, PromptBuilder, Specials, Tokenizer};
@@ -146,8 +146,8 @@ impl Script {
 impl Backend for Echo {
     type Sequence = Playing;
 
-    fn piece(&self, _: &Playing) -> usize {
-        PIECE
+    fn piece(&self, _: &Playing) -> backend::Piece {
+        backend::Piece { tokens: PIECE, for_one: PIECE }
     }
 
     fn missing(&self, request: &Request) -> usize {

@@ -234,8 +234,7 @@ fn run_echo(config: &LlmConfig, queue: &Queue, state: &watch::Sender<EngineState
     let n_ctx = model.n_ctx as usize;
     state.send_replace(EngineState::Ready(Arc::new(model)));
     let parallel = parallel(config);
-    let limits =
-        Limits { parallel, n_ctx, tokens: parallel * n_ctx, max_stall: max_stall(config), max_ahead: 1 };
+    let limits = Limits { parallel, n_ctx, tokens: parallel * n_ctx, max_stall: max_stall(config) };
     worker::run(queue, &mut echo::Echo { n_ctx }, limits);
     Ok(())
 }

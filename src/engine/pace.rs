@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use super::backend::Piece;
+
 /// Share of the time that goes to running replies while prompts wait to be read: a prompt makes nobody stand still, and
 /// replies do not keep anybody from a first word. Up to this share, replies are written ahead: several tokens in one go, which
 /// their readers then get one by one while the next piece of a prompt is read. Text flows evenly, although long pieces, which are
@@ -8,6 +10,10 @@ const REPLIES_SHARE: f64 = 0.1;
 
 /// How much longer than expected a piece may take without a gap in what is read: the next one seldom takes exactly as long.
 const MARGIN: f64 = 1.05;
+
+/// Share of the time between two tokens by which what is written ahead may be seen late. A piece that takes longer than
+/// expected is then made up for.
+const RESERVE: f64 = 0.5;
 
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.5;
@@ -22,8 +28,6 @@ const SMALLEST_PIECE: usize = 8;
 /// Measures how fast prompts are read and replies are written, and shares the time between them.
 pub(super) struct Pace {
     max_stall: f64,
-    /// Most tokens of each reply that are written in one go.
-    max_ahead: u32,
     /// Seconds to read one token of a prompt. None until one was read.
     token: Option<f64>,
     /// Seconds of a step of the running replies. None until there was one.
@@ -44,23 +48,16 @@ struct Ahead {
     /// When the first of them was there, and how long after each other they are to be seen.
     first_at: Instant,
     gap: Duration,
+    /// When the last token of all, written ahead or not, is to be seen.
+    seen_at: Instant,
 }
 
 impl Pace {
-    /// No running reply is to stand still for longer than `max_stall`, nor written more than `max_ahead` tokens ahead.
-    pub(super) fn new(max_stall: Duration, max_ahead: u32) -> Self {
+    /// No running reply is to stand still for longer than `max_stall`.
+    pub(super) fn new(max_stall: Duration) -> Self {
         let (max_stall, now) = (max_stall.as_secs_f64(), Instant::now());
-        let ahead = Ahead { written: 0, most: 1, first_at: now, gap: Duration::ZERO };
-        Self {
-            max_stall,
-            max_ahead,
-            token: None,
-            step: None,
-            stepped_at: now,
-            pieces: 0,
-            one_waits: true,
-            ahead,
-        }
+        let ahead = Ahead { written: 0, most: 1, first_at: now, gap: Duration::ZERO, seen_at: now };
+        Self { max_stall, token: None, step: None, stepped_at: now, pieces: 0, one_waits: true, ahead }
     }
 
     /// So many prompts wait to be read. Where there are several, nothing is written ahead: a token for the few replies that run
@@ -79,31 +76,38 @@ impl Pace {
         }
     }
 
-    /// The running replies went one step further, while a `piece` of so many tokens waits to be read. Before which moment nobody
+    /// The running replies went one step further, while a `piece` waits to be read. Before which moment nobody
     /// is to see it, if they are written ahead.
-    pub(super) fn stepped(&mut self, took: Duration, piece: Option<usize>) -> Option<Instant> {
+    pub(super) fn stepped(&mut self, took: Duration, piece: Option<Piece>) -> Option<Instant> {
         let took = took.as_secs_f64();
         let is_longer = self.step.is_some_and(|step| took > step);
         self.step = Some(smoothed(self.step, took, if is_longer { LONGER } else { NEWEST }));
         self.stepped_at = Instant::now();
         self.pieces = 0;
+        let before = std::mem::replace(&mut self.ahead.seen_at, self.stepped_at);
         let Some(piece) = piece else {
             self.ahead.written = 0;
             return None;
         };
         if self.ahead.written == 0 {
             let gap = Duration::try_from_secs_f64(MARGIN * self.gap(piece)).unwrap_or_default();
-            self.ahead = Ahead { written: 0, most: self.most_ahead(piece), first_at: self.stepped_at, gap };
+            let (most, first_at) = (self.most_ahead(piece), self.stepped_at);
+            self.ahead = Ahead { written: 0, most, first_at, gap, ..self.ahead };
         }
-        let Ahead { written, most, first_at, gap } = self.ahead;
+        let Ahead { written, most, first_at, gap, .. } = self.ahead;
         self.ahead.written += 1;
-        if most > 1 { first_at.checked_add(gap * written) } else { None }
+        if most < 2 {
+            return None;
+        }
+        let latest = first_at + gap * written + gap.mul_f64(RESERVE);
+        self.ahead.seen_at = (before + gap).min(latest).max(self.stepped_at);
+        Some(self.ahead.seen_at)
     }
 
-    /// Whether the running replies go first, while a piece of so many tokens waits to be read. Between two steps of theirs at
+    /// Whether the running replies go first, while a piece waits to be read. Between two steps of theirs at
     /// least one piece is read, unless they are written ahead; more, as long as nobody stands still too long, if their step takes
     /// more than its share.
-    pub(super) fn replies_first(&self, piece: usize) -> bool {
+    pub(super) fn replies_first(&self, piece: Piece) -> bool {
         if self.pieces == 0 {
             return match self.ahead.written {
                 0 => self.most_ahead(piece) > 1,
@@ -111,16 +115,16 @@ impl Pace {
             };
         }
         let stalled = self.stepped_at.elapsed().as_secs_f64();
-        let too_long = stalled + self.reading(piece) + self.step() > self.max_stall;
+        let too_long = stalled + self.reading(piece.tokens) + self.step() > self.max_stall;
         too_long || self.step() <= REPLIES_SHARE * stalled
     }
 
     /// How much of a piece may be read in one go while replies run: all of it, or on a slow machine the half, a quarter …
     /// that is read within the longest pause.
-    pub(super) fn piece(&self, whole: usize) -> usize {
+    pub(super) fn piece(&self, whole: Piece) -> Piece {
         let mut piece = whole;
-        while piece > SMALLEST_PIECE && self.gap(piece) > self.max_stall {
-            piece = (piece / 2).max(SMALLEST_PIECE);
+        while piece.tokens > SMALLEST_PIECE && self.gap(piece) > self.max_stall {
+            piece.tokens = (piece.tokens / 2).max(SMALLEST_PIECE);
         }
         piece
     }
@@ -133,18 +137,19 @@ impl Pace {
     }
 
     /// Tokens of each reply that are written in one go before a piece.
-    fn most_ahead(&self, piece: usize) -> u32 {
+    fn most_ahead(&self, piece: Piece) -> u32 {
         if !self.one_waits {
             return 1;
         }
-        // A share of no measurement is no number, and counts as 0.
-        let most = (REPLIES_SHARE * self.reading(piece) / self.step()).round();
-        (most as u32).clamp(1, self.max_ahead.max(1))
+        let share = REPLIES_SHARE * self.reading(piece.tokens) / self.step();
+        let most = (piece.tokens as f64 / piece.for_one as f64).min(share).round();
+        // A share of no measurement is no number, and is left aside.
+        (most as u32).max(1)
     }
 
-    /// Seconds between two tokens of a reply, as its reader sees them, while pieces of so many tokens are read.
-    fn gap(&self, piece: usize) -> f64 {
-        self.reading(piece) / f64::from(self.most_ahead(piece)) + self.step()
+    /// Seconds between two tokens of a reply, as its reader sees them, while such pieces are read.
+    fn gap(&self, piece: Piece) -> f64 {
+        self.reading(piece.tokens) / f64::from(self.most_ahead(piece)) + self.step()
     }
 
     fn step(&self) -> f64 {
@@ -167,10 +172,15 @@ mod tests {
 
     /// Reads 64 tokens in `read` milliseconds and takes a step in `step`.
     fn pace(max_stall: u64, read: u64, step: u64) -> Pace {
-        let mut pace = Pace::new(Duration::from_millis(max_stall), 3);
+        let mut pace = Pace::new(Duration::from_millis(max_stall));
         pace.read(64, Duration::from_millis(read), false);
         pace.stepped(Duration::from_millis(step), None);
         pace
+    }
+
+    /// So many tokens, for each 40 of which a reply gets one.
+    fn tokens(tokens: usize) -> Piece {
+        Piece { tokens, for_one: 40 }
     }
 
     /// A step that ended so many milliseconds ago, and pieces since.
@@ -182,66 +192,81 @@ mod tests {
 
     #[test]
     fn a_prompt_moves_on_between_any_two_steps() {
-        let pace = Pace { max_ahead: 1, ..pace(300, 140, 7) };
-        assert!(!after(pace, 1_000, 0).replies_first(64));
+        assert!(!after(pace(300, 140, 7), 1_000, 0).replies_first(Piece { tokens: 64, for_one: 64 }));
     }
 
     #[test]
     fn one_cheap_stream_goes_on_after_each_piece() {
-        assert!(after(pace(300, 140, 7), 140, 1).replies_first(64));
+        assert!(after(pace(300, 140, 7), 140, 1).replies_first(tokens(64)));
     }
 
     #[test]
     fn many_streams_give_way_to_a_second_piece_but_not_past_the_longest_pause() {
-        assert!(!after(pace(400, 140, 30), 140, 1).replies_first(64));
-        assert!(after(pace(400, 140, 30), 280, 2).replies_first(64));
-        assert!(after(pace(300, 140, 30), 140, 1).replies_first(64));
+        assert!(!after(pace(400, 140, 30), 140, 1).replies_first(tokens(64)));
+        assert!(after(pace(400, 140, 30), 280, 2).replies_first(tokens(64)));
+        assert!(after(pace(300, 140, 30), 140, 1).replies_first(tokens(64)));
     }
 
     #[test]
     fn cheap_replies_are_written_ahead_and_read_evenly() {
         let mut pace = pace(500, 300, 9);
         let mut moments = Vec::new();
-        while pace.replies_first(128) {
-            moments.push(pace.stepped(Duration::from_millis(9), Some(128)).unwrap());
+        while pace.replies_first(tokens(128)) {
+            moments.push(pace.stepped(Duration::from_millis(9), Some(tokens(128))).unwrap());
         }
 
         let gaps: Vec<_> = moments.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
         assert_eq!(gaps, [219, 219], "600 ms for a piece and 27 for three tokens, and a margin");
         pace.read(128, Duration::from_millis(600), true);
-        assert!(after(pace, 600, 1).replies_first(128), "then they go on");
+        assert!(after(pace, 600, 1).replies_first(tokens(128)), "then they go on");
+    }
+
+    #[test]
+    fn a_piece_that_takes_longer_than_expected_is_made_up_for() {
+        let mut pace = pace(500, 300, 9);
+        while pace.replies_first(tokens(128)) {
+            pace.stepped(Duration::from_millis(9), Some(tokens(128)));
+        }
+        pace.read(128, Duration::from_millis(600), true);
+        let [expected, late] = [3 * 219, 60].map(Duration::from_millis);
+
+        pace.ahead.seen_at -= expected + late;
+        let before = pace.ahead.seen_at;
+        let seen_at = pace.stepped(Duration::from_millis(9), Some(tokens(128))).unwrap();
+
+        assert_eq!((seen_at - before).as_millis(), 219);
     }
 
     #[test]
     fn a_step_that_something_held_up_changes_little() {
         let mut pace = pace(500, 350, 9);
-        assert_eq!(pace.most_ahead(128), 3);
+        assert_eq!(pace.most_ahead(tokens(128)), 3);
 
         pace.stepped(Duration::from_millis(25), None);
 
-        assert_eq!(pace.most_ahead(128), 3);
+        assert_eq!(pace.most_ahead(tokens(128)), 3);
         for _ in 0..100 {
             pace.stepped(Duration::from_millis(60), None);
         }
-        assert_eq!(pace.most_ahead(128), 1);
+        assert_eq!(pace.most_ahead(tokens(128)), 1);
     }
 
     #[test]
     fn nothing_is_written_ahead_while_several_prompts_wait() {
         let mut pace = pace(500, 300, 10);
-        let alone = pace.piece(128);
+        let alone = pace.piece(tokens(128)).tokens;
 
         pace.waiting(2);
 
-        assert_eq!((alone, pace.piece(128)), (128, 64));
-        assert!(!pace.replies_first(64));
-        assert_eq!(pace.stepped(Duration::from_millis(10), Some(64)), None);
+        assert_eq!((alone, pace.piece(tokens(128)).tokens), (128, 64));
+        assert!(!pace.replies_first(tokens(64)));
+        assert_eq!(pace.stepped(Duration::from_millis(10), Some(tokens(64))), None);
     }
 
     #[test]
     fn a_slow_machine_reads_smaller_pieces_while_replies_run() {
-        assert_eq!(pace(300, 140, 7).piece(64), 64);
-        assert_eq!(pace(300, 1_000, 40).piece(64), 16);
-        assert_eq!(pace(10, 60_000, 40).piece(64), SMALLEST_PIECE);
+        assert_eq!(pace(300, 140, 7).piece(tokens(64)).tokens, 64);
+        assert_eq!(pace(300, 1_000, 40).piece(tokens(64)).tokens, 16);
+        assert_eq!(pace(10, 60_000, 40).piece(tokens(64)).tokens, SMALLEST_PIECE);
     }
 }

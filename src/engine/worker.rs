@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::backend::{Backend, Request, Step};
+use super::backend::{Backend, Piece, Request, Step};
 use super::pace::Pace;
 use super::queue::Queue;
 use super::slot::{Slot, Stage};
@@ -23,8 +23,6 @@ pub(super) struct Limits {
     pub(super) tokens: usize,
     /// Longest time that a running reply stands still while prompts are read.
     pub(super) max_stall: Duration,
-    /// Most tokens of a running reply that are written in one go before a piece of a prompt is read.
-    pub(super) max_ahead: u32,
 }
 
 /// Runs requests until the queue stops; then cancels what runs and returns.
@@ -33,7 +31,7 @@ pub(super) struct Limits {
 /// in one computation, which would be slower than one after the other.
 pub(super) fn run<B: Backend>(queue: &Queue, backend: &mut B, limits: Limits) {
     let slots = Vec::with_capacity(limits.parallel);
-    let pace = Pace::new(limits.max_stall, limits.max_ahead);
+    let pace = Pace::new(limits.max_stall);
     Scheduler { queue, backend, limits, slots, pace, until: None, bytes: Vec::new(), untidy: true }.run();
 }
 
@@ -113,7 +111,7 @@ impl<B: Backend> Scheduler<'_, B> {
                 let piece = if replies_run { self.pace.piece(whole) } else { whole };
                 match replies_run && self.pace.replies_first(piece) {
                     true => self.write(now, Some(piece)),
-                    false => self.read(at, piece, replies_run),
+                    false => self.read(at, piece.tokens, replies_run),
                 }
             }
         }
@@ -126,8 +124,8 @@ impl<B: Backend> Scheduler<'_, B> {
         reading.min_by_key(|(_, slot)| slot.due).map(|(at, _)| at)
     }
 
-    /// How much of a prompt comes next. It is opened when its turn has come; if that fails, there is none.
-    fn open(&mut self, at: usize) -> Option<usize> {
+    /// What of a prompt comes next. It is opened when its turn has come; if that fails, there is none.
+    fn open(&mut self, at: usize) -> Option<Piece> {
         let slot = &mut self.slots[at];
         if slot.sequence.is_none() {
             match self.backend.open(&slot.job.request) {
@@ -155,8 +153,8 @@ impl<B: Backend> Scheduler<'_, B> {
         slot.sequence = Some(sequence);
     }
 
-    /// Takes every running reply one token further, before a `piece` of so many tokens of a prompt that waits.
-    fn write(&mut self, now: Instant, piece: Option<usize>) {
+    /// Takes every running reply one token further, before a `piece` of a prompt that waits.
+    fn write(&mut self, now: Instant, piece: Option<Piece>) {
         for slot in self.slots.iter_mut().filter(|slot| slot.is_writing(now)) {
             let Some(sequence) = &mut slot.sequence else { continue };
             match self.backend.stage(sequence) {
@@ -252,8 +250,8 @@ mod tests {
     impl Backend for Broken {
         type Sequence = ();
 
-        fn piece(&self, (): &()) -> usize {
-            64
+        fn piece(&self, (): &()) -> Piece {
+            Piece { tokens: 64, for_one: 64 }
         }
 
         fn missing(&self, _: &Request) -> usize {
@@ -306,13 +304,8 @@ mod tests {
 
         let worker = std::thread::spawn({
             let queue = Arc::clone(&queue);
-            let limits = Limits {
-                parallel: 1,
-                n_ctx: 2048,
-                tokens: 2048,
-                max_stall: Duration::from_secs(1),
-                max_ahead: 1,
-            };
+            let max_stall = Duration::from_secs(1);
+            let limits = Limits { parallel: 1, n_ctx: 2048, tokens: 2048, max_stall };
             move || run(&queue, &mut Broken, limits)
         });
 

@@ -11,7 +11,7 @@ use super::trail::Trail;
 use crate::domain::ConversationId;
 use crate::engine::Grammar;
 use crate::engine::Priority;
-use crate::engine::backend::{Backend, Prefill, Request, Step};
+use crate::engine::backend::{Backend, Piece, Prefill, Request, Step};
 use crate::engine::logprobs::{TokenLogprob, logprobs};
 
 /// llama.cpp's name for the last output of a computation.
@@ -151,7 +151,7 @@ impl Backend for Decoder<'_> {
         })
     }
 
-    fn piece(&self, request: &Sequence) -> usize {
+    fn piece(&self, request: &Sequence) -> Piece {
         self.sizes.pieces.at(self.held(request.sequence))
     }
 
@@ -162,7 +162,7 @@ impl Backend for Decoder<'_> {
         let end = if done < shared { shared } else { request.prompt.len() };
         // What a turn of a conversation adds is not torn into a piece and a small rest. Nothing but prompt and memory decides
         // on that, so that what else runs does not change how a prompt is computed.
-        let (piece, short) = (self.sizes.pieces.at(done), self.sizes.short);
+        let (piece, short) = (self.sizes.pieces.at(done).tokens, self.sizes.short);
         let in_one = done == reused && limit == piece && end - done <= short;
         let end = if in_one { end } else { end.min(done + limit.min(piece)) };
         self.read(sequence, &request.prompt[done..end], end == request.prompt.len())?;

@@ -6,7 +6,7 @@ use llama_cpp_2::model::LlamaModel;
 
 use super::cells::Cells;
 use super::decoder::Sizes;
-use super::pieces::Pieces;
+use super::pieces::{Pieces, REST};
 use super::resident::Rules;
 use crate::config::{CacheType, FlashAttention, LlmConfig};
 use crate::engine::worker::Limits;
@@ -21,12 +21,6 @@ const DEFAULT_KV_TOKENS: u32 = 16_384;
 /// The longest conversation for which a CPU does without flash attention: a piece has one score for each token and head, and they
 /// are kept in memory.
 const LONGEST_PLAIN: u32 = 8192;
-
-/// Tokens of a prompt for which a running reply gets one more, on average.
-const READ_FOR_ONE: u32 = 80;
-
-/// The longest rest of a prompt that is not worth a computation of its own.
-const REST: u32 = 32;
 
 /// What of a model decides on sizes.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +98,6 @@ impl Plan {
             n_ctx: self.n_ctx as usize,
             tokens: self.capacity as usize,
             max_stall: max_stall(config),
-            max_ahead: ((self.pieces.longest() + READ_FOR_ONE / 2) / READ_FOR_ONE).max(1),
         }
     }
 
