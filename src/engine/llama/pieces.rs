@@ -19,8 +19,8 @@ pub(super) const REST: u32 = 32;
 /// Tokens at the beginning of a prompt for which a running reply gets one more.
 const FOR_ONE: u32 = 75;
 
-/// How much slower plain attention is on a CPU than the same number of operations with the weights: between 1.3 and 3 times on
-/// three kinds of processors (`benches/README.md`).
+/// How much slower plain attention is on a CPU than the same number of operations with the weights: between 1.3 and 3 times on two
+/// kinds of processors (`benches/README.md`).
 const ATTENTION_IS_SLOWER: u64 = 2;
 
 /// Parameters times tokens that a slow core computes in about a second; a piece of a prompt takes no longer.
@@ -116,10 +116,11 @@ mod tests {
     #[test]
     fn a_long_prompt_keeps_a_running_reply_waiting_evenly() {
         let pieces = Pieces::with_plain_attention(small(), 2);
+        let doubled_behind = pieces.doubled_behind.unwrap() as f64;
 
         let waits = (0..1_700).step_by(128).map(|done| {
             let Piece { tokens, for_one } = pieces.at(done);
-            let work = tokens as f64 * (1.0 + (done + tokens / 2) as f64 / 1_946.0);
+            let work = tokens as f64 * (1.0 + (done + tokens / 2) as f64 / doubled_behind);
             work / (tokens as f64 / for_one as f64).round()
         });
 
