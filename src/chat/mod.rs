@@ -29,6 +29,7 @@ mod trace;
 mod turn;
 mod versions;
 mod workshop;
+mod writing;
 
 use std::sync::Arc;
 use std::time::Duration;

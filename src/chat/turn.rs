@@ -5,22 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 use super::attempts::Attempts;
-use super::checkpoints::{Checkpoints, Deleted};
 use super::prompt::{self, Request};
 use super::render::submit;
 use super::trace::Story;
+use super::writing::Writing;
 use super::{Chat, ChatError, LiveWriter, title};
-use crate::domain::{FinishReason, Mark, Message, MessageStatus, UserId};
-use crate::engine::{Event, Generation, Grammar, Place, Task};
+use crate::domain::{Mark, Message, MessageStatus, UserId};
+use crate::engine::{Grammar, Place, Task};
 use crate::plugins::{Context, Denied, PluginSet, ResponseAction, Retry};
 use crate::store::Outcome;
-
-/// A reply's text is published in pieces at least this far apart: smooth to the eye, while a fast model wakes nobody more often
-/// than a slow one, here and in the browser that renders them.
-const PACE: Duration = Duration::from_millis(25);
 
 /// How long to wait before the end of a reply is offered to a failing database again.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -85,8 +81,9 @@ impl ReplyTask {
                 Err(outcome) => return Ok(outcome),
             };
             let opening = format!("{}{}", story.opening(), request.opening);
-            let collected = self.collect(generation, &opening, marks, story, writer, &held).await;
-            let mut outcome = collected.map_err(ChatError::Denied)?;
+            let writing = Writing::new(self, story, writer, &held);
+            let mut outcome = writing.run(generation, opening).await.map_err(ChatError::Denied)?;
+            marks.append(&mut outcome.marks);
             outcome.usage = outcome.usage.map(|usage| attempts.spent(usage));
             let retry = match self.release(outcome, marks).await.map_err(ChatError::Denied)? {
                 Released::Over(outcome) => return Ok(outcome),
@@ -149,98 +146,8 @@ impl ReplyTask {
         }
     }
 
-    /// Follows the engine to the end of the reply, through `on_chunk`. Unless a plugin holds it, text is published as it
-    /// comes and stored at every checkpoint. What `on_chunk` keeps back when the reply breaks off is dropped: it may be the
-    /// beginning of what a plugin would remove. Readers of a reply that is held are told `held`.
-    async fn collect(
-        &self,
-        mut generation: Generation,
-        opening: &str,
-        marks: &mut Vec<Mark>,
-        story: &mut Story,
-        writer: &LiveWriter,
-        held: &str,
-    ) -> Result<Outcome, Denied> {
-        let hold = self.plugins.holds_reply();
-        let held = hold.then_some(held);
-        let mut stream = self.plugins.stream(&self.context);
-        let mut stopped = false;
-        let mut outcome = unfinished(Vec::new());
-        let mut stopping = self.chat.stopping.subscribe();
-        let mut checkpoints = Checkpoints::new(self.chat.store.clone(), self.reply.id);
-        let mut begun = (!opening.is_empty()).then(|| opening.to_owned());
-        let mut due = Instant::now();
-        loop {
-            let next = async {
-                let pause = async {
-                    stream.pace().await;
-                    sleep_until(due).await;
-                };
-                match begun.take() {
-                    Some(text) => Event::Text { text, logprobs: Vec::new() },
-                    None => generation.next_after(pause).await,
-                }
-            };
-            tokio::select! {
-                event = next => match event {
-                    Event::Queued { position, wait } => writer.wait_for(waiting(position, wait)),
-                    Event::Prefill { done, total } => {
-                        writer.wait_for(format!("Reading the prompt: {} %.", 100 * done / total.max(1)));
-                    }
-                    Event::Text { .. } if stopped => {}
-                    Event::Text { text, .. } => {
-                        due = Instant::now() + PACE;
-                        let released = stream.push(text).await?;
-                        show(writer, &released.text, held);
-                        outcome.content.push_str(&released.text);
-                        checkpoints.changed();
-                        if released.stop {
-                            stopped = true;
-                            generation.cancel();
-                        }
-                    }
-                    Event::Finished(mut end) => {
-                        story.finished(&end);
-                        if stopped {
-                            end.reason = FinishReason::Stop;
-                        }
-                        if end.reason == FinishReason::Cancelled {
-                            outcome.status = MessageStatus::Stopped;
-                            stream.break_off();
-                        } else {
-                            outcome.status = MessageStatus::Complete;
-                            let rest = stream.finish().await?;
-                            show(writer, &rest, held);
-                            outcome.content.push_str(&rest);
-                        }
-                        marks.extend(stream.marks());
-                        outcome.finish_reason = Some(end.reason);
-                        outcome.usage = Some(end.usage);
-                        outcome.seed = Some(end.seed);
-                        let unchanged = opening.is_empty() && !stream.altered();
-                        outcome.token_ids = end.token_ids.filter(|_| unchanged);
-                        return Ok(outcome);
-                    }
-                    Event::Failed(sentence) => {
-                        outcome.status = MessageStatus::Failed;
-                        outcome.error = Some(sentence);
-                        marks.extend(stream.marks());
-                        return Ok(outcome);
-                    }
-                },
-                () = writer.stopped() => generation.cancel(),
-                Deleted = checkpoints.keep(self.at_least(if hold { "" } else { &outcome.content })) => generation.cancel(),
-                () = told_to_stop(&mut stopping) => {
-                    outcome.status = MessageStatus::Interrupted;
-                    marks.extend(stream.marks());
-                    return Ok(outcome);
-                }
-            }
-        }
-    }
-
     /// What is stored of a reply that is written on is never less than it was.
-    fn at_least<'a>(&'a self, text: &'a str) -> &'a str {
+    pub(super) fn at_least<'a>(&'a self, text: &'a str) -> &'a str {
         if text.len() < self.reply.content.len() { &self.reply.content } else { text }
     }
 
@@ -312,7 +219,7 @@ pub(super) fn failed(sentence: String, marks: Vec<Mark>) -> Outcome {
 }
 
 /// No text and no end: what a reply is until it gets further.
-fn unfinished(marks: Vec<Mark>) -> Outcome {
+pub(super) fn unfinished(marks: Vec<Mark>) -> Outcome {
     Outcome {
         content: String::new(),
         status: MessageStatus::Failed,
@@ -323,27 +230,5 @@ fn unfinished(marks: Vec<Mark>) -> Outcome {
         seed: None,
         token_ids: None,
         trace: None,
-    }
-}
-
-/// Publishes a piece, or what to say where a plugin holds the reply.
-fn show(writer: &LiveWriter, text: &str, held: Option<&str>) {
-    if let Some(held) = held {
-        writer.wait_for(held.to_owned());
-    } else if !text.is_empty() {
-        writer.push(text);
-    }
-}
-
-fn waiting(position: usize, wait: Option<Duration>) -> String {
-    let place = match position {
-        1 => "Yours is next".into(),
-        n => format!("Waiting: number {n} in line"),
-    };
-    match wait.map(|wait| wait.as_secs_f64().round() as u64) {
-        None => format!("{place}."),
-        Some(0..=1) => format!("{place}, in a moment."),
-        Some(seconds @ 2..=90) => format!("{place}, in about {seconds} seconds."),
-        Some(seconds) => format!("{place}, in about {} minutes.", seconds.div_ceil(60)),
     }
 }
