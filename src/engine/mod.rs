@@ -31,6 +31,7 @@ mod model;
 mod pace;
 mod prompt;
 mod queue;
+mod reading;
 mod reply;
 mod slot;
 mod spin;

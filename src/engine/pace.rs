@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::backend::Piece;
+use super::reading::{Reading, parts};
 
 /// Share of the time that goes to running replies while prompts wait to be read: a prompt makes nobody stand still, and
 /// replies do not keep anybody from a first word. Up to this share, replies are written ahead: several tokens in one go, which
@@ -28,8 +29,7 @@ const SMALLEST_PIECE: usize = 8;
 /// Measures how fast prompts are read and replies are written, and shares the time between them.
 pub(super) struct Pace {
     max_stall: f64,
-    /// Seconds to read one token of a prompt. None until one was read.
-    token: Option<f64>,
+    reading: Reading,
     /// Seconds of a step of the running replies. None until there was one.
     step: Option<f64>,
     stepped_at: Instant,
@@ -48,6 +48,10 @@ struct Ahead {
     /// When the first of them was there, and how long after each other they are to be seen.
     first_at: Instant,
     gap: Duration,
+    /// How many gaps later the first of them is to be seen, and after the next piece the next one: of a piece for two and a half
+    /// tokens, three are written ahead, of the one after it two.
+    due: f64,
+    next_due: f64,
     /// When the last token of all, written ahead or not, is to be seen.
     seen_at: Instant,
 }
@@ -56,8 +60,17 @@ impl Pace {
     /// No running reply is to stand still for longer than `max_stall`.
     pub(super) fn new(max_stall: Duration) -> Self {
         let (max_stall, now) = (max_stall.as_secs_f64(), Instant::now());
-        let ahead = Ahead { written: 0, most: 1, first_at: now, gap: Duration::ZERO, seen_at: now };
-        Self { max_stall, token: None, step: None, stepped_at: now, pieces: 0, one_waits: true, ahead }
+        let gap = Duration::ZERO;
+        let ahead = Ahead { written: 0, most: 1, first_at: now, gap, due: 0.0, next_due: 0.0, seen_at: now };
+        Self {
+            max_stall,
+            reading: Reading::default(),
+            step: None,
+            stepped_at: now,
+            pieces: 0,
+            one_waits: true,
+            ahead,
+        }
     }
 
     /// So many prompts wait to be read. Where there are several, nothing is written ahead: a token for the few replies that run
@@ -67,8 +80,8 @@ impl Pace {
     }
 
     /// A piece of a prompt was read.
-    pub(super) fn read(&mut self, tokens: usize, took: Duration, replies_run: bool) {
-        self.token = Some(smoothed(self.token, took.as_secs_f64() / tokens.max(1) as f64, NEWEST));
+    pub(super) fn read(&mut self, piece: Piece, took: Duration, replies_run: bool) {
+        self.reading.took(piece, took);
         self.pieces += 1;
         self.ahead.written = 0;
         if !replies_run {
@@ -86,20 +99,18 @@ impl Pace {
         self.pieces = 0;
         let before = std::mem::replace(&mut self.ahead.seen_at, self.stepped_at);
         let Some(piece) = piece else {
-            self.ahead.written = 0;
+            (self.ahead.written, self.ahead.next_due) = (0, 0.0);
             return None;
         };
         if self.ahead.written == 0 {
-            let gap = Duration::try_from_secs_f64(MARGIN * self.gap(piece)).unwrap_or_default();
-            let (most, first_at) = (self.most_ahead(piece), self.stepped_at);
-            self.ahead = Ahead { written: 0, most, first_at, gap, ..self.ahead };
+            self.begin_ahead(piece);
         }
-        let Ahead { written, most, first_at, gap, .. } = self.ahead;
+        let Ahead { written, first_at, gap, due, .. } = self.ahead;
         self.ahead.written += 1;
-        if most < 2 {
+        if self.tokens_for(piece) <= 1.0 {
             return None;
         }
-        let latest = first_at + gap * written + gap.mul_f64(RESERVE);
+        let latest = first_at + gap.mul_f64(due + f64::from(written) + RESERVE);
         self.ahead.seen_at = (before + gap).min(latest).max(self.stepped_at);
         Some(self.ahead.seen_at)
     }
@@ -110,12 +121,12 @@ impl Pace {
     pub(super) fn replies_first(&self, piece: Piece) -> bool {
         if self.pieces == 0 {
             return match self.ahead.written {
-                0 => self.most_ahead(piece) > 1,
+                0 => self.tokens_for(piece) > 1.0,
                 written => written < self.ahead.most,
             };
         }
         let stalled = self.stepped_at.elapsed().as_secs_f64();
-        let too_long = stalled + self.reading(piece.tokens) + self.step() > self.max_stall;
+        let too_long = stalled + self.reading.seconds(piece) + self.step() > self.max_stall;
         too_long || self.step() <= REPLIES_SHARE * stalled
     }
 
@@ -132,32 +143,36 @@ impl Pace {
     /// When so many tokens would be read, if nothing else ran.
     pub(super) fn due(&self, tokens: usize) -> Instant {
         let now = Instant::now();
-        let reading = Duration::try_from_secs_f64(self.reading(tokens)).unwrap_or_default();
+        let reading = Duration::try_from_secs_f64(self.reading.seconds_for(tokens)).unwrap_or_default();
         now.checked_add(reading).unwrap_or(now)
     }
 
-    /// Tokens of each reply that are written in one go before a piece.
-    fn most_ahead(&self, piece: Piece) -> u32 {
+    fn begin_ahead(&mut self, piece: Piece) {
+        let (tokens, due) = (self.tokens_for(piece), self.ahead.next_due);
+        let most = (tokens - due).ceil().max(1.0);
+        self.ahead.most = most as u32;
+        self.ahead.first_at = self.stepped_at;
+        self.ahead.gap = Duration::try_from_secs_f64(MARGIN * self.gap(piece)).unwrap_or_default();
+        (self.ahead.due, self.ahead.next_due) = (due, due + most - tokens);
+    }
+
+    /// How many tokens each reply gets for a piece; at least one.
+    fn tokens_for(&self, piece: Piece) -> f64 {
         if !self.one_waits {
-            return 1;
+            return 1.0;
         }
-        let share = REPLIES_SHARE * self.reading(piece.tokens) / self.step();
-        let most = (piece.tokens as f64 / piece.for_one as f64).min(share).round();
+        let share = REPLIES_SHARE * self.reading.seconds(piece) / self.step();
         // A share of no measurement is no number, and is left aside.
-        (most as u32).max(1)
+        parts(piece).min(share).max(1.0)
     }
 
     /// Seconds between two tokens of a reply, as its reader sees them, while such pieces are read.
     fn gap(&self, piece: Piece) -> f64 {
-        self.reading(piece.tokens) / f64::from(self.most_ahead(piece)) + self.step()
+        self.reading.seconds(piece) / self.tokens_for(piece) + self.step()
     }
 
     fn step(&self) -> f64 {
         self.step.unwrap_or(0.0)
-    }
-
-    fn reading(&self, tokens: usize) -> f64 {
-        self.token.unwrap_or(0.0) * tokens as f64
     }
 }
 
@@ -173,7 +188,7 @@ mod tests {
     /// Reads 64 tokens in `read` milliseconds and takes a step in `step`.
     fn pace(max_stall: u64, read: u64, step: u64) -> Pace {
         let mut pace = Pace::new(Duration::from_millis(max_stall));
-        pace.read(64, Duration::from_millis(read), false);
+        pace.read(tokens(64), Duration::from_millis(read), false);
         pace.stepped(Duration::from_millis(step), None);
         pace
     }
@@ -207,48 +222,71 @@ mod tests {
         assert!(after(pace(300, 140, 30), 140, 1).replies_first(tokens(64)));
     }
 
+    /// Writes ahead of a piece what may be written: the moments at which the tokens are to be seen.
+    fn write_ahead(pace: &mut Pace, piece: Piece) -> Vec<Instant> {
+        let mut moments = Vec::new();
+        while pace.replies_first(piece) && pace.ahead.written >= moments.len() as u32 {
+            moments.push(pace.stepped(Duration::from_millis(9), Some(piece)).unwrap());
+        }
+        moments
+    }
+
     #[test]
     fn cheap_replies_are_written_ahead_and_read_evenly() {
         let mut pace = pace(500, 300, 9);
-        let mut moments = Vec::new();
-        while pace.replies_first(tokens(128)) {
-            moments.push(pace.stepped(Duration::from_millis(9), Some(tokens(128))).unwrap());
-        }
+
+        let moments = write_ahead(&mut pace, tokens(128));
 
         let gaps: Vec<_> = moments.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
-        assert_eq!(gaps, [219, 219], "600 ms for a piece and 27 for three tokens, and a margin");
-        pace.read(128, Duration::from_millis(600), true);
+        assert_eq!(gaps, [206, 206, 206], "600 ms for 3.2 tokens, 9 for each, and a margin");
+        pace.read(tokens(128), Duration::from_millis(600), true);
         assert!(after(pace, 600, 1).replies_first(tokens(128)), "then they go on");
     }
 
     #[test]
-    fn a_piece_that_takes_longer_than_expected_is_made_up_for() {
-        let mut pace = pace(500, 300, 9);
-        while pace.replies_first(tokens(128)) {
-            pace.stepped(Duration::from_millis(9), Some(tokens(128)));
+    fn pieces_for_two_tokens_and_a_half_bring_three_and_two_and_the_gaps_stay_alike() {
+        let (mut pace, piece) = (pace(500, 160, 9), tokens(100));
+        let gap = Duration::from_secs_f64(MARGIN * 0.109);
+
+        for (written, late) in [(3, 0.0), (2, 0.5), (3, 0.0), (2, 0.5)] {
+            let moments = write_ahead(&mut pace, piece);
+            assert_eq!(moments.len(), written);
+            assert_eq!(
+                *moments.last().unwrap(),
+                pace.ahead.first_at + gap.mul_f64(late + written as f64 - 0.5)
+            );
+            pace.read(piece, Duration::from_millis(250), true);
+            pace.stepped_at -= Duration::from_millis(250);
         }
-        pace.read(128, Duration::from_millis(600), true);
-        let [expected, late] = [3 * 219, 60].map(Duration::from_millis);
+    }
 
-        pace.ahead.seen_at -= expected + late;
+    #[test]
+    fn a_piece_that_takes_longer_than_expected_is_made_up_for() {
+        let (mut pace, piece) = (pace(500, 300, 9), tokens(120));
+        write_ahead(&mut pace, piece);
+        pace.read(piece, Duration::from_micros(562_500), true);
+        let gap = Duration::from_secs_f64(MARGIN * 0.1965);
+        let late = Duration::from_millis(60);
+
+        pace.ahead.seen_at -= gap * 3 + late;
         let before = pace.ahead.seen_at;
-        let seen_at = pace.stepped(Duration::from_millis(9), Some(tokens(128))).unwrap();
+        let seen_at = pace.stepped(Duration::from_millis(9), Some(piece)).unwrap();
 
-        assert_eq!((seen_at - before).as_millis(), 219);
+        assert_eq!((seen_at - before).as_millis(), gap.as_millis());
     }
 
     #[test]
     fn a_step_that_something_held_up_changes_little() {
         let mut pace = pace(500, 350, 9);
-        assert_eq!(pace.most_ahead(tokens(128)), 3);
+        assert_eq!(pace.tokens_for(tokens(128)), 3.2);
 
         pace.stepped(Duration::from_millis(25), None);
 
-        assert_eq!(pace.most_ahead(tokens(128)), 3);
+        assert_eq!(pace.tokens_for(tokens(128)), 3.2);
         for _ in 0..100 {
             pace.stepped(Duration::from_millis(60), None);
         }
-        assert_eq!(pace.most_ahead(tokens(128)), 1);
+        assert!(pace.tokens_for(tokens(128)) < 1.3);
     }
 
     #[test]

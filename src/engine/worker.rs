@@ -111,7 +111,7 @@ impl<B: Backend> Scheduler<'_, B> {
                 let piece = if replies_run { self.pace.piece(whole) } else { whole };
                 match replies_run && self.pace.replies_first(piece) {
                     true => self.write(now, Some(piece)),
-                    false => self.read(at, piece.tokens, replies_run),
+                    false => self.read(at, piece, replies_run),
                 }
             }
         }
@@ -136,14 +136,15 @@ impl<B: Backend> Scheduler<'_, B> {
         slot.sequence.as_ref().map(|sequence| self.backend.piece(sequence))
     }
 
-    fn read(&mut self, at: usize, piece: usize, replies_run: bool) {
+    fn read(&mut self, at: usize, piece: Piece, replies_run: bool) {
         let slot = &mut self.slots[at];
         let before = Instant::now();
         let Some(mut sequence) = slot.sequence.take() else { return };
-        match self.backend.prefill(&mut sequence, piece) {
+        match self.backend.prefill(&mut sequence, piece.tokens) {
             Ok(prefill) => {
                 slot.prefilled(prefill);
-                self.pace.read(prefill.read, before.elapsed(), replies_run);
+                let read = Piece { tokens: prefill.read, ..piece };
+                self.pace.read(read, before.elapsed(), replies_run);
             }
             Err(sentence) => slot.fail(sentence),
         }
