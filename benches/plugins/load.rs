@@ -8,7 +8,7 @@ use fireside::domain::{Role, SamplingParams, UserId};
 use fireside::engine::{Engine, EngineOptions, EngineState, Event};
 use fireside::plugins::{PluginSet, Plugins, ReplyStream};
 
-use super::{Outcome, ROUNDS, STREAMS, context, processor, said};
+use super::{Outcome, STREAMS, context, processor, said};
 
 /// What a reply is asked for with.
 pub(super) trait Question: Copy + Send + Sync + 'static {
@@ -55,24 +55,30 @@ pub(super) struct Load {
     speeds: [f64; 2],
     /// Parts of a processor.
     loads: [f64; 2],
+    /// Part of the speed that plugins cost: the first quartile of all rounds, the median, the third. Both sides of a round stand
+    /// next to each other, so that a machine whose speed drifts does not decide.
+    losses: [f64; 3],
 }
 
 impl Load {
     /// As a row of the second table. What plugins cost a token says something where the model costs nothing.
     pub(super) fn print(&self, name: &str, tells_cost: bool) {
         let ([without, with], [idle, busy]) = (self.speeds, self.loads);
-        let loss = 100.0 * (1.0 - with / without);
+        let [least, loss, most] = self.losses.map(|loss| 100.0 * loss);
         let cost = match tells_cost {
             true => format!("{:.1} µs", 1e6 * (busy / with - idle / without)),
             false => "–".into(),
         };
         let [idle, busy] = [100.0 * idle, 100.0 * busy];
-        println!("| {name} | {without:.0} | {with:.0} | {loss:.1} % | {idle:.1} % | {busy:.1} % | {cost} |");
+        println!(
+            "| {name} | {without:.0} | {with:.0} | {loss:.1} % ({least:.1} to {most:.1}) | {idle:.1} % | {busy:.1} % | {cost} |"
+        );
     }
 }
 
-/// Lets `count` replies be written at once, without and with plugins in alternation.
+/// Lets `count` replies be written at once, without and with plugins in alternation, as often as `rounds` says.
 pub(super) async fn streams(
+    rounds: usize,
     count: usize,
     engine: &Engine,
     plugins: &Arc<PluginSet>,
@@ -82,7 +88,7 @@ pub(super) async fn streams(
     let none = PluginsConfig { dir: empty.path().to_owned(), ..PluginsConfig::default() };
     let none = Plugins::open(none).current().await;
     let (mut speeds, mut loads) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-    for round in 0..=ROUNDS {
+    for round in 0..=rounds {
         // Who begins takes turns; the first round does not count.
         for side in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
             let set = [&none, plugins][side];
@@ -101,11 +107,15 @@ pub(super) async fn streams(
             }
         }
     }
-    let middle = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
-    Ok(Load { speeds: speeds.map(middle), loads: loads.map(middle) })
+    let losses = std::iter::zip(&speeds[0], &speeds[1]).map(|(without, with)| 1.0 - with / without).collect();
+    let losses = quartiles(losses);
+    let middle = |values| quartiles(values)[1];
+    Ok(Load { speeds: speeds.map(middle), loads: loads.map(middle), losses })
+}
+
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
 }
 
 /// One reply through `on_chunk`, as the server takes it; how many tokens it had.
