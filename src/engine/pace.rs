@@ -45,9 +45,10 @@ pub(super) struct Pace {
 struct Ahead {
     written: u32,
     most: u32,
-    /// When the first of them was there, and how long after each other they are to be seen.
+    /// When the first of them was there.
     first_at: Instant,
-    gap: Duration,
+    /// How long after each other they are to be seen; none where a piece brings one token.
+    gap: Option<Duration>,
     /// How many gaps later the first of them is to be seen, and after the next piece the next one: of a piece for two and a half
     /// tokens, three are written ahead, of the one after it two.
     due: f64,
@@ -60,8 +61,8 @@ impl Pace {
     /// No running reply is to stand still for longer than `max_stall`.
     pub(super) fn new(max_stall: Duration) -> Self {
         let (max_stall, now) = (max_stall.as_secs_f64(), Instant::now());
-        let gap = Duration::ZERO;
-        let ahead = Ahead { written: 0, most: 1, first_at: now, gap, due: 0.0, next_due: 0.0, seen_at: now };
+        let ahead =
+            Ahead { written: 0, most: 1, first_at: now, gap: None, due: 0.0, next_due: 0.0, seen_at: now };
         Self {
             max_stall,
             reading: Reading::default(),
@@ -107,9 +108,7 @@ impl Pace {
         }
         let Ahead { written, first_at, gap, due, .. } = self.ahead;
         self.ahead.written += 1;
-        if self.tokens_for(piece) <= 1.0 {
-            return None;
-        }
+        let gap = gap?;
         let latest = first_at + gap.mul_f64(due + f64::from(written) + RESERVE);
         self.ahead.seen_at = (before + gap).min(latest).max(self.stepped_at);
         Some(self.ahead.seen_at)
@@ -147,12 +146,14 @@ impl Pace {
         now.checked_add(reading).unwrap_or(now)
     }
 
+    /// Decides what is written ahead of a piece; it holds until the piece is read.
     fn begin_ahead(&mut self, piece: Piece) {
         let (tokens, due) = (self.tokens_for(piece), self.ahead.next_due);
         let most = (tokens - due).ceil().max(1.0);
         self.ahead.most = most as u32;
         self.ahead.first_at = self.stepped_at;
-        self.ahead.gap = Duration::try_from_secs_f64(MARGIN * self.gap(piece)).unwrap_or_default();
+        let gap = Duration::try_from_secs_f64(MARGIN * self.gap(piece)).unwrap_or_default();
+        self.ahead.gap = (tokens > 1.0).then_some(gap);
         (self.ahead.due, self.ahead.next_due) = (due, due + most - tokens);
     }
 
