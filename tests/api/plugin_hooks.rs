@@ -19,20 +19,20 @@ async fn start(id: &str, plugin: &str) -> (TestApp, Person, Program) {
 async fn a_reply_is_written_anew_with_the_hint_until_the_plugin_is_content() {
     // The scripted model says what it was told last: the hint.
     let judge = r#"const PLUGIN = #{ hold: "reply" };
-        fn on_response(ctx, text) { if "bad" in text { retry("good words") } }"#;
+        fn on_response(ctx, text) { if "wrong" in text { retry("good words") } }"#;
     let (app, ada, program) = start("judge", judge).await;
-    let slow = json!({ "pieces": ["bad ", "words"], "delay_ms": 30 }).to_string();
+    let slow = json!({ "pieces": ["wrong ", "words"], "delay_ms": 30 }).to_string();
 
     let reply = ada.send(&ada.new_conversation().await, &slow).await;
     let (text, events) = ada.follow(&reply, 0).await.rest().await;
-    let whole = program.ask(one("bad words")).await;
-    let stream = program.stream(one("bad words")).await;
+    let whole = program.ask(one("wrong words")).await;
+    let stream = program.stream(one("wrong words")).await;
 
     assert_eq!(
         (text.as_str(), content(&whole), stream.text.as_str()),
         ("good words", "good words", "good words")
     );
-    assert!(stream.done && !format!("{events:?} {stream:?} {whole}").contains("bad"));
+    assert!(stream.done && !format!("{events:?} {stream:?} {whole}").contains("wrong"));
     // "system:", the operator's 5 words, "user:", 2 words, "assistant:"; in the second attempt "system:" and 2 words more.
     assert_eq!(
         (&whole["usage"]["prompt_tokens"], &whole["usage"]["completion_tokens"]),
@@ -40,7 +40,7 @@ async fn a_reply_is_written_anew_with_the_hint_until_the_plugin_is_content() {
     );
     assert!(ada.bubble(&reply).await.contains("good words"));
     let written = String::from_utf8_lossy(&app.home.everything_written()).into_owned();
-    assert!(!written.contains("bad words"), "the first attempt is stored nowhere");
+    assert!(!written.contains("wrong words"), "the first attempt is stored nowhere");
 }
 
 #[tokio::test]
