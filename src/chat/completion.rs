@@ -2,6 +2,8 @@
 //!
 //! Unlike a conversation's reply it belongs to whoever asked: dropping it cancels it.
 
+mod begin;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -9,17 +11,12 @@ use tokio::sync::watch;
 
 use super::attempts::Attempts;
 use super::render::submit;
-use super::request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
+use super::request::{CompletionEnd, CompletionEvent, Piece};
 use super::turn::{told_to_stop, without_doubles};
-use super::{Chat, ChatError, answer, prompt};
-use crate::domain::{FinishReason, Invalid, Mark, PromptMessage, Role, Usage, User, UserId};
+use super::{Chat, ChatError};
+use crate::domain::{FinishReason, Mark, PromptMessage, Usage, UserId};
 use crate::engine::{EngineError, Event, Finished, Generation, Model, Task, Timings};
-use crate::plugins::{
-    Context, Denied, MessageAction, PluginSet, Recorder, ReplyStream, RequestSource, ResponseAction, Retry,
-};
-
-/// The bias that bans a token.
-const BAN: f32 = -100.0;
+use crate::plugins::{Context, Denied, PluginSet, ReplyStream, ResponseAction, Retry};
 
 /// A reply on its way to a program. Dropping it cancels it.
 #[must_use = "dropping a completion cancels it"]
@@ -58,89 +55,6 @@ enum Source {
     /// The model has ended, and so did it.
     Ended(Finished),
     Plugin(String),
-}
-
-impl Chat {
-    /// Begins a reply for a program: takes a place, asks the plugins, lines up. Where the messages carry no system message,
-    /// the operator's comes first.
-    ///
-    /// # Errors
-    /// Everything that can be known before the model begins, as of [`Chat::send`].
-    pub async fn complete(&self, user: &User, request: CompletionRequest) -> Result<Completion, ChatError> {
-        let place = self.engine.reserve(user.id)?;
-        let CompletionRequest { mut messages, params, ignore_eos, grammar, logprobs } = request;
-        let model = Arc::clone(place.model());
-        let context = Context {
-            source: RequestSource::Api,
-            kind: "chat",
-            user: user.name.to_string(),
-            user_id: user.id,
-            conversation: None,
-            model: model.name.clone(),
-            trace: Recorder::of_parameters(),
-        };
-        let plugins = self.plugins_of(user, None).await?;
-        if logprobs.is_some() && plugins.filters_reply() {
-            // They would tell what a plugin takes out.
-            return Err(Invalid(
-                "A plugin checks every reply before it is sent, so logprobs cannot be told.".into(),
-            )
-            .into());
-        }
-        let mut marks = Vec::new();
-        let (mut answered, mut asked, mut opening) = (None, None, String::new());
-        if let Some(last) = messages.iter_mut().rfind(|message| message.role == Role::User) {
-            let text = std::mem::take(&mut last.content);
-            let outcome = plugins.on_message(&context, text).await.map_err(ChatError::Denied)?;
-            marks = outcome.marks;
-            match outcome.action {
-                MessageAction::Continue(text) => last.content = text,
-                MessageAction::Reply { reply, .. } => answered = Some(reply),
-            }
-        }
-        let source = match answered {
-            Some(reply) => Source::Plugin(answer::release(&plugins, &context, reply, &mut marks).await?),
-            None => {
-                if !messages.iter().any(|message| message.role == Role::System) {
-                    messages.splice(0..0, prompt::system(&self.config.system_prompt));
-                }
-                let draft = prompt::draft(messages, params, grammar);
-                let given = draft.prefill.clone();
-                let (draft, skipped) = plugins.on_prompt(&context, draft).await.map_err(ChatError::Denied)?;
-                let mut request =
-                    prompt::request(draft, given.as_deref(), &self.limits, &context.trace.asked());
-                if ignore_eos {
-                    let bans = model.end_tokens().iter().map(|token| (token.to_string(), BAN));
-                    request.params.logit_bias.extend(bans);
-                }
-                let keep_reply = !plugins.filters_reply();
-                let task = Task { grammar: request.grammar, logprobs, keep_reply, ..request.params.into() };
-                marks.extend(skipped.into_iter().chain(request.marks));
-                opening = request.opening;
-                let messages = request.messages;
-                if plugins.holds_reply() {
-                    let (messages, opening, task) = (messages.clone(), opening.clone(), task.clone());
-                    asked = Some(Asked { chat: self.clone(), user: user.id, messages, opening, task });
-                }
-                Source::Model(submit(&plugins, &context, place, messages, task, &mut marks, None).await?)
-            }
-        };
-        Ok(Completion {
-            source,
-            model,
-            stream: plugins.stream(&context),
-            stopped: false,
-            asked,
-            attempts: Attempts::new(plugins.max_retries()),
-            plugins,
-            context,
-            marks,
-            opening,
-            stopping: self.stopping.subscribe(),
-            passed: String::new(),
-            ready: VecDeque::new(),
-        })
-    }
 }
 
 impl Completion {
