@@ -91,7 +91,11 @@ impl<'model> Memory<'model> {
             }
             Source::Nothing => self.empty_sequence(request, limit)?,
         };
-        Ok((sequence, self.shorten(sequence, keep)))
+        let kept = self.shorten(sequence, keep);
+        if kept == request.shared {
+            self.pin(sequence);
+        }
+        Ok((sequence, kept))
     }
 
     /// Notes tokens that were computed together.
@@ -102,10 +106,11 @@ impl<'model> Memory<'model> {
         }
     }
 
-    /// Keeps the operator's beginning, which this sequence has just come to the end of.
+    /// Keeps the operator's beginning, where a sequence holds just that.
     pub(super) fn pin(&mut self, sequence: usize) {
-        if self.pinned == 0 && self.cells.keep_operator(sequence) {
-            self.pinned = self.trail(sequence).map_or(0, Trail::len);
+        let held = self.trail(sequence).map_or(0, Trail::len);
+        if self.pinned == 0 && held > 0 && self.cells.keep_operator(sequence) {
+            self.pinned = held;
         }
     }
 

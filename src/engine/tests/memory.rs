@@ -191,6 +191,30 @@ async fn the_operators_system_prompt_is_read_once_for_everybody() {
 }
 
 #[tokio::test]
+async fn after_a_restart_the_operators_system_prompt_comes_from_whoever_has_it_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let system_prompt = "You are a pirate and speak of the sea, of ships and of rum. ".repeat(12);
+    let options =
+        || EngineOptions { system_prompt: system_prompt.clone(), kv_dir: Some(dir.path().join("kv")) };
+    let (ada, ben) = (UserId::new(), UserId::new());
+    let ask = async |engine: &Engine, user, question| {
+        let mut talk = Talk::new(user);
+        talk.said.push(says(Role::System, system_prompt.trim()));
+        read_tokens(&talk.say(engine, question).await)
+    };
+    let engine = start(real_config(), options()).await;
+    let cold = ask(&engine, ada, "Who are you?").await;
+    engine.shutdown();
+    assert!(engine.stopped(Duration::from_secs(30)).await);
+
+    let engine = start(real_config(), options()).await;
+    let hers = ask(&engine, ada, "What do you drink?").await;
+    let his = ask(&engine, ben, "Where do you live?").await;
+
+    assert!(cold > 150 && hers < 30 && his < 30, "{cold}, {hers}, {his}");
+}
+
+#[tokio::test]
 async fn the_first_turn_after_a_restart_is_warm_and_a_deleted_conversation_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let options = || EngineOptions { kv_dir: Some(dir.path().join("kv")), ..EngineOptions::default() };
