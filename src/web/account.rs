@@ -85,7 +85,8 @@ async fn delete_key(
     if !htmx.fragment {
         return Ok(Either::Right(Redirect::to("/account")));
     }
-    Ok(Either::Left(answer(accounts, chat, &user, &htmx, Part::Keys, Ok(Said::default())).await?))
+    let said = Said { key_deleted: true, ..Said::default() };
+    Ok(Either::Left(answer(accounts, chat, &user, &htmx, Part::Keys, Ok(said)).await?))
 }
 
 #[derive(FromForm)]

@@ -25,6 +25,8 @@ pub struct AccountView {
 pub struct Said {
     /// A new API key, shown this once.
     pub secret: Option<String>,
+    /// A key is gone, and with it the button that had the focus.
+    pub key_deleted: bool,
     /// Why no key was made.
     pub key_error: Option<String>,
     /// The password is a new one.

@@ -299,6 +299,8 @@ fn by_plugin(trace: &Trace, key: &str) -> Option<NewestView> {
 pub struct PresetsView {
     presets: Vec<PresetView>,
     max_name_chars: usize,
+    /// One was just deleted, and with it the button that had the focus.
+    pub one_is_gone: bool,
 }
 
 #[derive(Serialize)]
@@ -316,7 +318,7 @@ impl PresetsView {
     /// Reads them.
     pub async fn load(chat: &Chat, user: &User) -> Result<Self, ChatError> {
         let presets = chat.presets(user).await?.into_iter().map(PresetView::from).collect();
-        Ok(Self { presets, max_name_chars: PresetName::MAX_CHARS })
+        Ok(Self { presets, max_name_chars: PresetName::MAX_CHARS, one_is_gone: false })
     }
 }
 

@@ -110,7 +110,7 @@ async fn rename_preset(
     chat: &State<Chat>,
 ) -> Result<Either<Page, Redirect>, WebError> {
     match chat.rename_preset(&user, preset, form.name).await {
-        Ok(()) => presets(chat, &user, &htmx).await,
+        Ok(()) => presets(chat, &user, &htmx, false).await,
         Err(ChatError::Invalid(why)) => {
             let view = ParametersView::load(chat, &user, None).await?.misnamed(preset, form.name, why.0);
             let template = Template::render(if htmx.fragment { PRESETS } else { "parameters" }, view);
@@ -128,17 +128,24 @@ async fn delete_preset(
     chat: &State<Chat>,
 ) -> Result<Either<Page, Redirect>, WebError> {
     chat.delete_preset(&user, preset).await?;
-    presets(chat, &user, &htmx).await
+    presets(chat, &user, &htmx, true).await
 }
 
 const PRESETS: &str = "partials/presets";
 
 /// The list of presets after something was done to one, or the way to its page.
-async fn presets(chat: &Chat, user: &User, htmx: &Htmx) -> Result<Either<Page, Redirect>, WebError> {
+async fn presets(
+    chat: &Chat,
+    user: &User,
+    htmx: &Htmx,
+    one_is_gone: bool,
+) -> Result<Either<Page, Redirect>, WebError> {
     if !htmx.fragment {
         return Ok(Either::Right(Redirect::to("/account/parameters#presets")));
     }
-    let template = Template::render(PRESETS, PresetsView::load(chat, user).await?);
+    let mut view = PresetsView::load(chat, user).await?;
+    view.one_is_gone = one_is_gone;
+    let template = Template::render(PRESETS, view);
     Ok(Either::Left(Page { template, refusal: None }))
 }
 

@@ -38,6 +38,7 @@ async fn a_key_is_made_copied_used_and_deleted() {
     window.click(".keys-list button").await;
     window.click("#confirm .danger").await;
     window.until("!document.querySelector('.keys-list')").await;
+    window.until("document.activeElement.id === 'key-name'").await;
     assert_eq!(program.post(&one("hello")).await.status(), 401);
     seat.leave().await;
 }

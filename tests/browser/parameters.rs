@@ -86,6 +86,7 @@ async fn a_persons_defaults_and_presets_are_looked_after_on_a_page_of_their_own(
     click(window, "#presets .icon-only[title=Delete]").await;
     window.click("#confirm .danger").await;
     window.until("document.querySelector('#presets').textContent.includes('You have none yet')").await;
+    window.until("document.activeElement.id === 'presets-title'").await;
 
     window.back().await;
     window.goto(&seat.app.url).await;
