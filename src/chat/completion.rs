@@ -42,6 +42,7 @@ pub struct Completion {
 }
 
 /// All that a new attempt takes.
+#[derive(Clone)]
 struct Asked {
     chat: Chat,
     user: UserId,

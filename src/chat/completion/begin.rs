@@ -37,10 +37,10 @@ impl Chat {
         let source = match on_message(&plugins, &context, &mut request.messages, &mut marks).await? {
             Some(reply) => Source::Plugin(answer::release(&plugins, &context, reply, &mut marks).await?),
             None => {
-                let new = self.asked(user, request, &model, &plugins, &context, &mut marks).await?;
-                let (messages, task) = (new.messages.clone(), new.task.clone());
-                opening.clone_from(&new.opening);
-                asked = plugins.holds_reply().then_some(new);
+                let first = self.asked(user, request, &model, &plugins, &context, &mut marks).await?;
+                asked = plugins.holds_reply().then(|| first.clone());
+                let Asked { messages, task, .. } = first;
+                opening = first.opening;
                 Source::Model(submit(&plugins, &context, place, messages, task, &mut marks, None).await?)
             }
         };
