@@ -45,6 +45,8 @@ pub struct Endpoint {
     keys: Vec<String>,
     /// 0 is greedy: always the likeliest token.
     temperature: f32,
+    /// What replies must look like.
+    schema: Option<serde_json::Value>,
 }
 
 /// A reply as it arrived.
@@ -69,6 +71,7 @@ impl Endpoint {
             model: None,
             keys: keys.to_vec(),
             temperature: 0.8,
+            schema: None,
         };
         let models = endpoint.authorized(endpoint.http.get(format!("{url}/v1/models")), 0).send().await?;
         let models: serde_json::Value = expect_success(models).await?.json().await?;
@@ -79,6 +82,11 @@ impl Endpoint {
     /// The same server, asked for the likeliest token always.
     pub fn greedy(&self) -> Self {
         Self { temperature: 0.0, ..self.clone() }
+    }
+
+    /// The same server, asked for JSON.
+    pub fn with_schema(&self, schema: serde_json::Value) -> Self {
+        Self { schema: Some(schema), ..self.clone() }
     }
 
     /// One reply of exactly `max_tokens` tokens, for person number `person`.
@@ -107,6 +115,10 @@ impl Endpoint {
         });
         if let Some(model) = &self.model {
             body["model"] = model.as_str().into();
+        }
+        if let Some(schema) = &self.schema {
+            let schema = json!({ "name": "reply", "schema": schema });
+            body["response_format"] = json!({ "type": "json_schema", "json_schema": schema });
         }
         let request = self.http.post(format!("{}/v1/chat/completions", self.url)).json(&body);
         let request = self.authorized(request, person).timeout(PATIENCE);

@@ -94,6 +94,7 @@ impl Goal {
             Self::RatioAtLeast(ratio) => format!("at least {ratio} ×"),
             Self::AtMostMore(more) => format!("at most {more} {unit} more"),
             Self::AtMost(most) => format!("at most {most} {unit}"),
+            Self::AtLeast(least) => format!("at least {least} {unit}"),
         }
     }
 
@@ -101,6 +102,7 @@ impl Goal {
     fn is_met(self, own: Option<f64>, other: Option<f64>) -> Option<bool> {
         Some(match self {
             Self::AtMost(most) => own? <= most,
+            Self::AtLeast(least) => own? >= least,
             Self::RatioAtMost(ratio) => own? <= ratio * other?,
             Self::RatioAtLeast(ratio) => own? >= ratio * other?,
             Self::AtMostMore(more) => own? <= other? + more,

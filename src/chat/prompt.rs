@@ -31,7 +31,7 @@ pub(super) fn draft(
     let prefill = prefill(&mut messages);
     let (grammar, json_schema) = match grammar {
         None => (None, None),
-        Some(Grammar::Gbnf(text)) => (Some(text), None),
+        Some(Grammar::Rules(text)) => (Some(text), None),
         Some(Grammar::JsonSchema(text)) => (None, Some(text)),
     };
     Draft { messages, params, grammar, json_schema, prefill }
@@ -54,7 +54,7 @@ pub(super) fn request(
     let lowered = limits.clamp(&mut params);
     let by = |key| asked.get(key).map(|by| by.plugin.as_str());
     let marks = lowered.iter().map(|lowered| host_mark(lowered.sentence(by(lowered.key)))).collect();
-    let grammar = grammar.map(Grammar::Gbnf).or(json_schema.map(Grammar::JsonSchema));
+    let grammar = grammar.map(Grammar::Rules).or(json_schema.map(Grammar::JsonSchema));
     Request { messages, params, grammar, opening, lowered, marks }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     fn what_a_reply_begins_with_is_told_as_far_as_its_reader_has_not_got_it() {
         let messages = vec![prompt_message(Role::User, "hi"), prompt_message(Role::Assistant, "Sure,")];
         let asked =
-            draft(messages.clone(), SamplingParams::default(), Some(Grammar::Gbnf("root ::= \"x\"".into())));
+            draft(messages.clone(), SamplingParams::default(), Some(Grammar::Rules("root ::= \"x\"".into())));
         let with = |prefill: &str| Draft { prefill: Some(prefill.into()), ..asked.clone() };
         let (limits, nobody) = (LimitsConfig::default(), BTreeMap::new());
 
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!([unchanged.opening, longer.opening, other.opening], ["", " here", "No."]);
         assert_eq!(unchanged.messages, messages);
         assert_eq!(longer.messages[1].content, "Sure, here");
-        assert_eq!(unchanged.grammar, Some(Grammar::Gbnf("root ::= \"x\"".into())));
+        assert_eq!(unchanged.grammar, Some(Grammar::Rules("root ::= \"x\"".into())));
     }
 
     #[test]

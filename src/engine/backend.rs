@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use super::grammar::Matcher;
 use super::logprobs::TokenLogprob;
 use super::prompt::Prompt;
 use super::task::Task;
@@ -13,6 +14,8 @@ pub(super) struct Request {
     /// Tokens at the beginning of the prompt that are the operator's; they alone may be shared between people.
     pub(super) shared: usize,
     pub(super) task: Task,
+    /// What the reply must look like: the task's grammar, compiled.
+    pub(super) matcher: Option<Matcher>,
     /// The seed to use; never `u32::MAX`, which llama.cpp takes for "random".
     pub(super) seed: u32,
 }
@@ -55,6 +58,11 @@ pub(super) trait Backend {
 
     /// The next token of a sequence that was computed; appends what it spells to `bytes`.
     fn sample(&mut self, sequence: &mut Self::Sequence, bytes: &mut Vec<u8>) -> Result<Step, String>;
+
+    /// Whether the next token is known without a computation; then the sequence can be sampled again at once.
+    fn is_certain(&self, _sequence: &Self::Sequence) -> bool {
+        false
+    }
 
     /// How likely the token was that was sampled last, and the `top` likeliest in its place; none where the model has no
     /// probabilities.

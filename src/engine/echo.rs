@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::Grammar;
 use super::backend::{self, Backend, Prefill, Request, Step};
+use super::grammar::Matcher;
 use super::logprobs::TokenLogprob;
 use super::model::Model;
 use super::prompt::{ChatTemplate, Origin, PromptBuilder, Specials, Tokenizer};
@@ -56,7 +57,7 @@ impl Tokenizer for Words {
         &self.specials
     }
 
-    fn gbnf(&self, _: &Grammar) -> Result<String, String> {
+    fn compile(&self, _: &Grammar) -> Result<Matcher, String> {
         Err("is not for the scripted model".into())
     }
 

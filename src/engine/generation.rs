@@ -29,9 +29,7 @@ impl Place {
     /// [`EngineError::Parameter`] for a value out of its range; [`EngineError::Stopping`].
     pub fn submit(self, prompt: Prompt, task: impl Into<Task>) -> Result<Generation, EngineError> {
         let mut task = task.into();
-        if let Some(grammar) = task.grammar.take() {
-            task.grammar = Some(self.model.grammar(&grammar)?);
-        }
+        let matcher = task.grammar.take().map(|grammar| self.model.compile(&grammar)).transpose()?;
         if task.logprobs.is_some_and(|top| top > MOST_LOGPROBS) {
             let why = format!("must be from 0 to {MOST_LOGPROBS}");
             return Err(EngineError::Parameter(OutOfRange { key: "top_logprobs", why }));
@@ -47,7 +45,7 @@ impl Place {
         let mailbox = Arc::new(Mailbox::default());
         let queue = Arc::clone(self.ticket.queue());
         let shared = self.model.shared_tokens(&prompt.tokens);
-        let request = Request { user: self.ticket.user(), prompt, shared, task, seed };
+        let request = Request { user: self.ticket.user(), prompt, shared, task, matcher, seed };
         queue.push(Job::new(self.ticket, Arc::clone(&mailbox), request))?;
         Ok(Generation { mailbox, queue })
     }

@@ -1,8 +1,9 @@
 use std::fmt;
 
+use super::grammar::Matcher;
 use super::prompt::{Origin, Prompt, PromptBuilder, Segment};
 use super::{EngineError, Grammar};
-use crate::domain::{OutOfRange, PromptMessage};
+use crate::domain::PromptMessage;
 
 /// A loaded model: what is known about it, and the work that needs its vocabulary but not its turn in the queue.
 pub struct Model {
@@ -70,18 +71,13 @@ impl Model {
     /// # Errors
     /// [`EngineError::Parameter`] says what is wrong with it.
     pub fn check_grammar(&self, grammar: &Grammar) -> Result<(), EngineError> {
-        self.grammar(grammar).map(drop)
+        self.compile(grammar).map(drop)
     }
 
-    /// A grammar as the model can follow it, in GBNF.
-    pub(super) fn grammar(&self, grammar: &Grammar) -> Result<Grammar, EngineError> {
+    /// A grammar as the model follows it.
+    pub(super) fn compile(&self, grammar: &Grammar) -> Result<Matcher, EngineError> {
         grammar.check()?;
-        let key = match grammar {
-            Grammar::Gbnf(_) => "grammar",
-            Grammar::JsonSchema(_) => "json_schema",
-        };
-        let gbnf = self.prompts.tokenizer.gbnf(grammar);
-        gbnf.map(Grammar::Gbnf).map_err(|why| EngineError::Parameter(OutOfRange { key, why }))
+        self.prompts.tokenizer.compile(grammar).map_err(|why| grammar.wrong(why))
     }
 
     /// Tokens at the beginning of a prompt that are the operator's and not a person's: all of them, or none.

@@ -219,19 +219,24 @@ impl<B: Backend> Scheduler<'_, B> {
     }
 }
 
-/// Takes the next token of a reply; `bytes` is where it is spelled.
+/// Takes the next token of a reply, and those that are certain behind it; `bytes` is where one is spelled.
 fn sample<B: Backend>(
     backend: &mut B,
     slot: &mut Slot<B::Sequence>,
     sequence: &mut B::Sequence,
     bytes: &mut Vec<u8>,
 ) {
-    bytes.clear();
-    let step = backend.sample(sequence, bytes);
-    if let (Some(top), Ok(Step::Token(_))) = (slot.job.request.task.logprobs, &step) {
-        slot.logprobs.extend(backend.logprobs(sequence, top as usize));
+    loop {
+        bytes.clear();
+        let step = backend.sample(sequence, bytes);
+        if let (Some(top), Ok(Step::Token(_))) = (slot.job.request.task.logprobs, &step) {
+            slot.logprobs.extend(backend.logprobs(sequence, top as usize));
+        }
+        slot.sampled(step, bytes);
+        if slot.is_over() || !backend.is_certain(sequence) {
+            return;
+        }
     }
-    slot.sampled(step, bytes);
 }
 
 #[cfg(test)]
@@ -300,7 +305,14 @@ mod tests {
     async fn a_backend_that_panics_fails_the_reply_and_frees_its_place() {
         let (queue, mailbox, user) = (Queue::new(1, 1, 1), Arc::new(Mailbox::default()), UserId::new());
         let prompt = Prompt { segments: Vec::new(), left_out: 0, tokens: vec![1] };
-        let request = Request { user, prompt, shared: 0, task: SamplingParams::default().into(), seed: 1 };
+        let request = Request {
+            user,
+            prompt,
+            shared: 0,
+            task: SamplingParams::default().into(),
+            matcher: None,
+            seed: 1,
+        };
         queue.push(Job::new(queue.reserve(user).unwrap(), Arc::clone(&mailbox), request)).unwrap();
 
         let worker = std::thread::spawn({

@@ -77,6 +77,7 @@ impl Traced for Draft {
                     asked.push((key, old.to_string(), new.to_string()));
                 }
             }
+            asked.sort();
         }
         for (key, old, new) in [
             ("grammar", &before.grammar, &after.grammar),

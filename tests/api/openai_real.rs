@@ -64,16 +64,23 @@ async fn a_reply_has_the_form_that_was_asked_for() {
     let (_app, program) = start().await;
     let schema =
         json!({ "type": "object", "properties": { "legs": { "type": "integer" } }, "required": ["legs"] });
-    let format = json!({ "type": "json_schema", "json_schema": { "name": "animal", "schema": schema } });
+    let format =
+        json!({ "type": "json_schema", "json_schema": { "name": "animal", "schema": schema.clone() } });
     let ask = |fields| {
         program.ask(with(with(one("How many legs has a dog?"), json!({ "temperature": 0 })), fields))
     };
 
     let by_schema = ask(json!({ "response_format": format })).await;
     let by_grammar = ask(json!({ "grammar": "root ::= [0-9] \" legs\"" })).await;
+    let by_regex = ask(json!({ "guided_regex": "[0-9]/[a-z]{2}" })).await;
+    let by_choice = ask(json!({ "structured_outputs": { "choice": ["four", "\"4\""] } })).await;
+    let cut = ask(json!({ "guided_json": schema, "max_tokens": 2 })).await;
 
     let value: Value = serde_json::from_str(content(&by_schema)).unwrap_or_else(|_| panic!("{by_schema}"));
     assert!(value["legs"].is_i64(), "{value}");
+    assert!(content(&by_regex).len() == 4 && content(&by_regex).contains('/'), "{by_regex}");
+    assert!(["four", "\"4\""].contains(&content(&by_choice)), "{by_choice}");
+    assert_eq!(cut["choices"][0]["finish_reason"], "length", "{cut}");
     assert!(content(&by_grammar).ends_with(" legs") && content(&by_grammar).len() == 6, "{by_grammar}");
 }
 

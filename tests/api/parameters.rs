@@ -322,7 +322,7 @@ async fn the_real_model_follows_a_schema_and_a_seed() {
     let reply = ada.send(&here, "Is a fire warm?").await;
     let text = ada.read(&reply).await;
 
-    assert!(status == 422 && page.contains("is no JSON schema that llama.cpp can follow"), "{page}");
+    assert!(status == 422 && page.contains("is no JSON schema that can be followed"), "{page}");
     assert!(serde_json::from_str::<Value>(&text).unwrap()["warm"].is_boolean(), "{text}");
     let trace = trace(&ada, &reply).await;
     assert!(trace.contains("Seed 7") && trace.contains("seed 7 this conversation"), "{trace}");

@@ -1,6 +1,7 @@
 //! What is measured. Each sample begins with a server that was just started and answered one request.
 
 mod conversations;
+mod json;
 mod pages;
 mod resources;
 mod stall;
@@ -34,6 +35,8 @@ pub enum Goal {
     AtMostMore(f64),
     /// At most this, in the measure's unit.
     AtMost(f64),
+    /// At least this, in the measure's unit.
+    AtLeast(f64),
 }
 
 /// One value for each measure of the scenario; none where a server does not tell.
@@ -52,6 +55,8 @@ pub enum Scenario {
     Shared,
     /// A long prompt arrives while a reply is running.
     Stall,
+    /// A reply that must follow a JSON schema, and one that need not.
+    Json,
     /// The fifth turn of a conversation.
     Turns,
     /// The fifth turn of a conversation, right after the server was started again.
@@ -75,6 +80,7 @@ impl Scenario {
             Self::Unique => streams::UNIQUE,
             Self::Shared => streams::SHARED,
             Self::Stall => stall::MEASURES,
+            Self::Json => json::MEASURES,
             Self::Turns => conversations::TURNS,
             Self::Restart => conversations::RESTART,
             Self::Many => conversations::MANY,
@@ -98,6 +104,7 @@ impl Scenario {
             Self::Unique => streams::unique(server, text).await,
             Self::Shared => streams::shared(server, text).await,
             Self::Stall => stall::run(server, text).await,
+            Self::Json => json::run(server, text).await,
             Self::Turns => conversations::turns(server, text).await,
             Self::Restart => conversations::restart(server, text).await,
             Self::Many => conversations::many(server, text).await,

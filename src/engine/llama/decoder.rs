@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
@@ -7,17 +9,18 @@ use super::chooser::Chooser;
 use super::memory::Memory;
 use super::pieces::Pieces;
 use super::sampler;
+use super::sequence::Sequence;
 use super::trail::Trail;
 use crate::domain::ConversationId;
-use crate::engine::Grammar;
 use crate::engine::Priority;
 use crate::engine::backend::{Backend, Piece, Prefill, Request, Step};
+use crate::engine::grammar::Constraint;
 use crate::engine::logprobs::{TokenLogprob, logprobs};
 
 /// llama.cpp's name for the last output of a computation.
 const LAST_OUTPUT: i32 = -1;
 
-/// The model at work: pieces of prompts, and batches of one token for each running reply.
+/// The model at work: pieces of prompts, and batches of what running replies said last, mostly one token each.
 pub(super) struct Decoder<'model> {
     model: &'model LlamaModel,
     memory: Memory<'model>,
@@ -25,7 +28,7 @@ pub(super) struct Decoder<'model> {
     sizes: Sizes,
     /// The tokens that come between a reply and its person's next message; none where they are not read ahead.
     between_turns: Vec<i32>,
-    /// Sequences of the next computation, and the token of each.
+    /// Sequences of the next computation, and their tokens.
     staged: Vec<(usize, i32)>,
     /// Where the last computation left the outcome of each sequence.
     outputs: Vec<i32>,
@@ -46,19 +49,16 @@ pub(super) struct Sizes {
     pub(super) reread_replies: bool,
 }
 
-/// One request.
-pub(super) struct Sequence {
-    sequence: usize,
-    prompt: Vec<i32>,
-    /// Tokens at the beginning of the prompt that are the operator's.
-    shared: usize,
-    reused: usize,
-    keep_reply: bool,
-    /// Whether its person may go on where it ends.
-    is_awaited: bool,
-    chooser: Chooser,
-    /// Produced, not yet read by the model itself.
-    pending: Option<i32>,
+impl Sizes {
+    /// Tokens of one batch.
+    fn batch(&self) -> usize {
+        self.short.max(self.parallel)
+    }
+
+    /// Most tokens that a reply which needs not choose reads in one computation: all of them have room in a batch.
+    fn leap(&self) -> usize {
+        self.batch() / self.parallel.max(1)
+    }
 }
 
 impl<'model> Decoder<'model> {
@@ -68,9 +68,9 @@ impl<'model> Decoder<'model> {
         sizes: Sizes,
         between_turns: Vec<i32>,
     ) -> Self {
-        let batch = LlamaBatch::new(sizes.short.max(sizes.parallel), 1);
+        let batch = LlamaBatch::new(sizes.batch(), 1);
         let outputs = vec![LAST_OUTPUT; memory.sequences()];
-        let staged = Vec::with_capacity(sizes.parallel);
+        let staged = Vec::with_capacity(sizes.batch());
         Self { model, memory, batch, sizes, between_turns, staged, outputs }
     }
 
@@ -86,10 +86,14 @@ impl<'model> Decoder<'model> {
 
     fn compute_staged(&mut self) -> Result<(), String> {
         self.batch.clear();
+        let (mut last, mut offset) = (None, 0);
         for at in 0..self.staged.len() {
             let (sequence, token) = self.staged[at];
+            offset = if last == Some(sequence) { offset + 1 } else { 0 };
+            last = Some(sequence);
+            let is_last = self.staged.get(at + 1).is_none_or(|next| next.0 != sequence);
             self.outputs[sequence] = self.batch.n_tokens();
-            self.add(token, self.held(sequence), sequence, true)?;
+            self.add(token, self.held(sequence) + offset, sequence, is_last)?;
         }
         let computed = self.memory.context().decode(&mut self.batch);
         computed.map_err(|error| format!("The model could not go on ({error}); try again."))
@@ -131,13 +135,9 @@ impl Backend for Decoder<'_> {
         }
         let chain = sampler::chain(self.model, &request.task.params, request.seed, &prompt, n_ctx);
         let shortlist = sampler::shortlist(&request.task.params, n_ctx);
-        let grammar = match &request.task.grammar {
-            Some(Grammar::Gbnf(gbnf)) => {
-                Some(sampler::grammar(self.model, gbnf).ok_or("The grammar is broken.")?)
-            }
-            Some(Grammar::JsonSchema(_)) => return Err("The schema was not made into a grammar.".into()),
-            None => None,
-        };
+        let constraint = request.matcher.clone().map(Constraint::start).transpose()?;
+        // Probabilities are those of a computation for each token.
+        let leap = if request.task.logprobs.is_some() { 1 } else { self.sizes.leap() };
         let (sequence, reused) = self.memory.open(request, request.longest(n_ctx))?;
         Ok(Sequence {
             sequence,
@@ -146,8 +146,12 @@ impl Backend for Decoder<'_> {
             reused,
             keep_reply: request.task.keep_reply && !self.sizes.reread_replies,
             is_awaited: request.task.priority == Priority::Interactive,
-            chooser: Chooser::new(chain, shortlist, grammar),
-            pending: None,
+            chooser: Chooser::new(chain, shortlist),
+            constraint,
+            leap,
+            certain: VecDeque::new(),
+            pending: Vec::new(),
+            logits: None,
         })
     }
 
@@ -174,11 +178,15 @@ impl Backend for Decoder<'_> {
     }
 
     fn stage(&mut self, request: &mut Sequence) -> Result<bool, String> {
-        let Some(token) = request.pending.take() else { return Ok(false) };
-        if self.held(request.sequence) >= self.sizes.n_ctx {
+        if request.pending.is_empty() {
+            // Nothing new is computed for a reply whose next token could not be chosen yet.
+            return Ok(request.logits.is_some());
+        }
+        request.logits = None;
+        if self.held(request.sequence) + request.pending.len() > self.sizes.n_ctx {
             return Ok(false);
         }
-        self.staged.push((request.sequence, token));
+        self.staged.extend(request.pending.drain(..).map(|token| (request.sequence, token)));
         Ok(true)
     }
 
@@ -186,8 +194,8 @@ impl Backend for Decoder<'_> {
         if self.staged.is_empty() {
             return Ok(());
         }
-        // llama.cpp computes neighbours together only where they come in their order.
-        self.staged.sort_unstable();
+        // llama.cpp computes neighbours together only where they come in their order. That of a sequence's tokens stays.
+        self.staged.sort_by_key(|&(sequence, _)| sequence);
         let computed = self.compute_staged();
         self.batch.clear();
         for (sequence, token) in self.staged.drain(..) {
@@ -201,14 +209,20 @@ impl Backend for Decoder<'_> {
 
     fn sample(&mut self, request: &mut Sequence, bytes: &mut Vec<u8>) -> Result<Step, String> {
         let output = self.outputs[request.sequence];
-        let token = request.chooser.choose(self.model, self.memory.context(), output)?;
-        let vocab = self.model.vocab();
-        if vocab.is_eog(token) {
-            return Ok(Step::End);
+        let step = match request.certain.pop_front() {
+            Some(token) => Step::Token(token),
+            None => request.choose(self.model, self.memory.context().get_logits_ith(output))?,
+        };
+        if let Step::Token(token) = step {
+            request.chooser.accept(token);
+            request.pending.push(token);
+            self.model.vocab().token_to_piece_into(LlamaToken(token), bytes, false, None);
         }
-        request.pending = Some(token.0);
-        vocab.token_to_piece_into(token, bytes, false, None);
-        Ok(Step::Token(token.0))
+        Ok(step)
+    }
+
+    fn is_certain(&self, request: &Sequence) -> bool {
+        !request.certain.is_empty()
     }
 
     fn logprobs(&mut self, request: &Sequence, top: usize) -> Option<TokenLogprob> {
@@ -218,8 +232,11 @@ impl Backend for Decoder<'_> {
             vocab.token_to_piece_into(LlamaToken(token), &mut bytes, false, None);
             bytes
         };
-        let logits = self.memory.context().get_logits_ith(self.outputs[request.sequence]);
-        Some(logprobs(logits, request.pending?, top, spell))
+        let logits = match &request.logits {
+            Some(logits) => logits,
+            None => self.memory.context().get_logits_ith(self.outputs[request.sequence]),
+        };
+        Some(logprobs(logits, *request.pending.last()?, top, spell))
     }
 
     fn close(&mut self, request: Sequence) {

@@ -13,6 +13,7 @@ mod memory;
 mod pieces;
 mod resident;
 mod sampler;
+mod sequence;
 mod shortlist;
 mod sizes;
 mod store;

@@ -61,11 +61,6 @@ pub(super) fn shortlist(params: &SamplingParams, n_ctx: usize) -> Option<Shortli
     Shortlist::new(params, window, params.temperature < LEAST_TEMPERATURE)
 }
 
-/// A grammar in GBNF; none if llama.cpp cannot follow it.
-pub(super) fn grammar(model: &LlamaModel, gbnf: &str) -> Option<LlamaSampler> {
-    LlamaSampler::grammar(model, gbnf, "root").ok()
-}
-
 /// What cuts the candidates down and picks one.
 fn choice(model: &LlamaModel, params: &SamplingParams, seed: u32) -> Vec<LlamaSampler> {
     if params.temperature < LEAST_TEMPERATURE {

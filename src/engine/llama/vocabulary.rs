@@ -1,12 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use llama_cpp_2::json_schema_to_grammar;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token_type::LlamaTokenAttr;
 
-use super::sampler;
 use crate::engine::Grammar;
+use crate::engine::grammar::{GrammarCompiler, Matcher, TokenText, TokenTexts};
 use crate::engine::prompt::{Specials, Tokenizer};
 
 /// The vocabulary of a loaded model.
@@ -14,6 +13,8 @@ pub(super) struct Vocabulary {
     llama: Arc<LlamaModel>,
     specials: Specials,
     ends: Vec<i32>,
+    /// Made when the first grammar comes.
+    grammars: OnceLock<Result<Arc<GrammarCompiler>, String>>,
 }
 
 impl Vocabulary {
@@ -32,7 +33,7 @@ impl Vocabulary {
         let specials = Specials::new(texts)
             .map_err(|error| format!("The special tokens of this model cannot be searched for: {error}."))?;
         let ends = vocab.tokens().filter(|&token| vocab.is_eog(token)).map(|token| token.0).collect();
-        Ok(Self { llama, specials, ends })
+        Ok(Self { llama, specials, ends, grammars: OnceLock::new() })
     }
 
     /// What the tokens for the beginning and the end of a text look like in a template; empty where there is none.
@@ -89,21 +90,34 @@ impl Tokenizer for Vocabulary {
         Some(vocab.bos().0).filter(|&bos| vocab.should_add_bos() && self.known(bos))
     }
 
-    fn gbnf(&self, grammar: &Grammar) -> Result<String, String> {
-        let gbnf = match grammar {
-            Grammar::Gbnf(gbnf) => gbnf.clone(),
-            Grammar::JsonSchema(schema) => json_schema_to_grammar(schema)
-                .map_err(|_| "is no JSON schema that llama.cpp can follow".to_owned())?,
-        };
-        match sampler::grammar(&self.llama, &gbnf) {
-            Some(_) => Ok(gbnf),
-            None => Err("is no grammar that llama.cpp can follow; its rule root must be there".into()),
-        }
+    fn compile(&self, grammar: &Grammar) -> Result<Matcher, String> {
+        let compiler = self
+            .grammars
+            .get_or_init(|| GrammarCompiler::new(token_texts(&self.llama, &self.ends)).map(Arc::new));
+        compiler.as_ref().map_err(Clone::clone)?.compile(grammar)
     }
 
     fn end_tokens(&self) -> &[i32] {
         &self.ends
     }
+}
+
+fn token_texts(llama: &Arc<LlamaModel>, ends: &[i32]) -> TokenTexts {
+    let vocab = llama.vocab();
+    let text = |token: LlamaToken| {
+        let mut text = Vec::new();
+        vocab.token_to_piece_into(token, &mut text, false, None);
+        match text.is_empty() {
+            true => TokenText::Special(vocab.token_to_piece(token, true, None)),
+            false => TokenText::Text(text),
+        }
+    };
+    let (texts, tokenizing) = (vocab.tokens().map(text).collect(), Arc::clone(llama));
+    let tokenize = move |text: &str| {
+        let tokens = tokenizing.vocab().tokenize(text.as_bytes(), false, false);
+        tokens.into_iter().map(|token| token.0).collect()
+    };
+    TokenTexts { texts, ends: ends.to_vec(), tokenize: Box::new(tokenize) }
 }
 
 #[cfg(test)]

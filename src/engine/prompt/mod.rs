@@ -10,6 +10,7 @@ pub(super) use specials::Specials;
 pub(super) use template::{ChatTemplate, TemplateMessage};
 
 use self::marks::Marks;
+use super::grammar::Matcher;
 use super::{EngineError, Grammar};
 use crate::domain::{PromptMessage, Role};
 
@@ -89,8 +90,8 @@ pub(super) trait Tokenizer: Send + Sync {
     /// The token that every prompt of this model begins with, if there is one.
     fn first_token(&self) -> Option<i32>;
 
-    /// A grammar in llama.cpp's notation that this vocabulary can follow; else what is wrong with it.
-    fn gbnf(&self, grammar: &Grammar) -> Result<String, String>;
+    /// A grammar as this vocabulary follows it; else what is wrong with it.
+    fn compile(&self, grammar: &Grammar) -> Result<Matcher, String>;
 
     /// The tokens with which the model ends its turn.
     fn end_tokens(&self) -> &[i32] {

@@ -36,7 +36,7 @@ impl Tokenizer for Letters {
         &self.specials
     }
 
-    fn gbnf(&self, _: &Grammar) -> Result<String, String> {
+    fn compile(&self, _: &Grammar) -> Result<Matcher, String> {
         Err("is not for words".into())
     }
 

@@ -1,6 +1,7 @@
 //! The room as its users see it: with the scripted model, and with a real one.
 
 mod disorder;
+mod forms;
 mod kinds;
 mod lifecycle;
 mod memory;

@@ -27,7 +27,7 @@ fn task(max_tokens: u32) -> Task {
 
 #[tokio::test]
 async fn a_grammar_decides_what_can_be_said_also_at_a_high_temperature() {
-    let grammar = Some(Grammar::Gbnf(r#"root ::= ("yes" | "no") "!""#.into()));
+    let grammar = Some(Grammar::Rules(r#"root ::= ("yes" | "no") "!""#.into()));
     for seed in 1..6 {
         let params = SamplingParams {
             temperature: 3.0,
@@ -62,10 +62,10 @@ async fn a_schema_brings_json_that_it_describes() {
 #[tokio::test]
 async fn a_broken_grammar_or_schema_is_refused_before_it_is_queued() {
     let broken = [
-        (Grammar::Gbnf("root ::= (".into()), "grammar is no grammar"),
-        (Grammar::Gbnf("other ::= \"a\"".into()), "grammar is no grammar"),
-        (Grammar::Gbnf("root ::= root \"a\"".into()), "grammar is no grammar"),
-        (Grammar::Gbnf("root ::= \"a\"{100000}".into()), "grammar is no grammar"),
+        (Grammar::Rules("root ::= (".into()), "grammar is no grammar"),
+        (Grammar::Rules("other ::= \"a\"".into()), "grammar is no grammar"),
+        (Grammar::Rules("root ::= root \"a\"".into()), "grammar is no grammar"),
+        (Grammar::Rules("root ::= \"a\"{100000}".into()), "grammar is no grammar"),
         (Grammar::JsonSchema("{".into()), "json_schema is no JSON schema"),
         (Grammar::JsonSchema(r#"{"type": "nonsense"}"#.into()), "json_schema is no JSON schema"),
     ];

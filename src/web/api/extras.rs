@@ -9,10 +9,12 @@ use crate::engine::Grammar;
 pub struct Extras {
     /// OpenAI's way to ask for JSON.
     pub response_format: ResponseFormat,
-    /// llama.cpp's grammar in GBNF; empty = none.
+    /// llama.cpp's grammar in GBNF, or in Lark behind `%llguidance`; empty = none.
     pub grammar: String,
     /// llama.cpp's way to ask for JSON.
     pub json_schema: Option<Value>,
+    /// vLLM's ways to ask for a form: the newer one, then the older one.
+    pub structured: [StructuredOutputs; 2],
     /// Whether the tokens' probabilities are told.
     pub logprobs: bool,
     /// How many alternatives of each token are told.
@@ -42,6 +44,32 @@ pub struct NamedSchema {
     pub schema: Value,
 }
 
+/// The form of a reply, as vLLM takes it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct StructuredOutputs {
+    /// A JSON schema, or a text that is one.
+    pub json: Option<Value>,
+    /// A regular expression for the whole reply.
+    pub regex: Option<String>,
+    /// The texts that the reply may be.
+    pub choice: Option<Vec<String>>,
+    /// As `grammar`.
+    pub grammar: Option<String>,
+}
+
+impl StructuredOutputs {
+    fn forms(&self) -> impl Iterator<Item = Grammar> {
+        let json = self.json.as_ref().map(|json| match json {
+            Value::String(text) => Grammar::JsonSchema(text.clone()),
+            value => schema(value),
+        });
+        let regex = self.regex.as_deref().map(Grammar::regex);
+        let choice = self.choice.as_deref().map(Grammar::choice);
+        [json, regex, choice, self.grammar.clone().map(Grammar::Rules)].into_iter().flatten()
+    }
+}
+
 impl Extras {
     /// What the reply must look like, whichever way it was asked for.
     pub fn form(&self) -> Result<Option<Grammar>, ApiError> {
@@ -50,12 +78,15 @@ impl Extras {
             ResponseFormat::JsonObject => Some(Grammar::json_object()),
             ResponseFormat::JsonSchema { json_schema } => Some(schema(&json_schema.schema)),
         };
-        let by_grammar = (!self.grammar.is_empty()).then(|| Grammar::Gbnf(self.grammar.clone()));
-        let mut forms = [by_format, by_grammar, self.json_schema.as_ref().map(schema)].into_iter().flatten();
+        let by_grammar = (!self.grammar.is_empty()).then(|| Grammar::Rules(self.grammar.clone()));
+        let mut forms = [by_format, by_grammar, self.json_schema.as_ref().map(schema)]
+            .into_iter()
+            .flatten()
+            .chain(self.structured.iter().flat_map(StructuredOutputs::forms));
         match (forms.next(), forms.next()) {
-            (_, Some(_)) => {
-                Err(ApiError::invalid("Send one of response_format, grammar and json_schema, not several."))
-            }
+            (_, Some(_)) => Err(ApiError::invalid(
+                "Send one form of the reply, not several (response_format, grammar, json_schema …).",
+            )),
             (form, None) => Ok(form),
         }
     }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
-use super::extras::Extras;
+use super::extras::{Extras, StructuredOutputs};
 use super::messages;
 use crate::chat::CompletionRequest;
 use crate::domain::SamplingParams;
@@ -114,8 +114,18 @@ impl Fields {
             response_format: self.take("response_format")?.unwrap_or_default(),
             grammar: self.take("grammar")?.unwrap_or_default(),
             json_schema: self.take("json_schema")?,
+            structured: [self.take("structured_outputs")?.unwrap_or_default(), self.guided()?],
             logprobs: self.take("logprobs")?.unwrap_or(false),
             top_logprobs: self.take("top_logprobs")?.unwrap_or(0),
+        })
+    }
+
+    fn guided(&mut self) -> Result<StructuredOutputs, ApiError> {
+        Ok(StructuredOutputs {
+            json: self.take("guided_json")?,
+            regex: self.take("guided_regex")?,
+            choice: self.take("guided_choice")?,
+            grammar: self.take("guided_grammar")?,
         })
     }
 
