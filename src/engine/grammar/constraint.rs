@@ -129,7 +129,7 @@ fn sentence(error: &str) -> String {
 
 /// Whether llguidance gave up at one of its limits.
 pub(super) fn is_too_costly(error: &str) -> bool {
-    ["too big", "too many", "too complex", "TooComplex", "limit", "cancelled"]
+    ["too big", "too many", "too complex", "max is", "TooComplex", "limit", "cancelled"]
         .iter()
         .any(|sign| error.contains(sign))
 }

@@ -208,10 +208,14 @@ impl Backend for Decoder<'_> {
     }
 
     fn sample(&mut self, request: &mut Sequence, bytes: &mut Vec<u8>) -> Result<Step, String> {
-        let output = self.outputs[request.sequence];
         let step = match request.certain.pop_front() {
             Some(token) => Step::Token(token),
-            None => request.choose(self.model, self.memory.context().get_logits_ith(output))?,
+            // Others have been computed since: the context no longer has an outcome for it.
+            None if request.logits.is_some() => request.choose(self.model, &[])?,
+            None => {
+                let output = self.outputs[request.sequence];
+                request.choose(self.model, self.memory.context().get_logits_ith(output))?
+            }
         };
         if let Step::Token(token) = step {
             request.chooser.accept(token);

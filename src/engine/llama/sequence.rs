@@ -35,7 +35,8 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// Chooses from what was computed for it last, as far as the reply's grammar allows.
+    /// Chooses from what was computed for it last, as far as the reply's grammar allows: from its own `logits`, where it has
+    /// some, else from what was `computed` just now.
     pub(super) fn choose(&mut self, model: &LlamaModel, computed: &[f32]) -> Result<Step, String> {
         let Some(constraint) = &mut self.constraint else {
             let token = self.chooser.choose(computed, None).ok_or(NOTHING_TO_SAY)?;

@@ -97,6 +97,34 @@ fn grammars() -> Vec<String> {
     ]
 }
 
+/// One reply, with or without a form.
+async fn reply(grammar: Option<&str>) -> (String, Result<Finished, String>) {
+    let engine = real().await;
+    let params = SamplingParams { temperature: 0.0, max_tokens: 60, ..SamplingParams::default() };
+    let prompt = engine.model().unwrap().prepare(&[says(Role::User, "Tell a story.")], 60).unwrap();
+    let task = Task { grammar: grammar.map(|text| Grammar::Rules(text.into())), ..params.into() };
+    let reserved = engine.reserve(UserId::new()).unwrap();
+    let submitted = tokio::task::spawn_blocking(move || reserved.submit(prompt, task)).await.unwrap();
+    read(submitted.unwrap()).await
+}
+
+#[tokio::test]
+async fn replies_whose_forms_are_slow_to_follow_stand_beside_others_and_change_nothing_in_them() {
+    let (alone, _) = reply(None).await;
+    let slow = "root ::= e root [a-z ] | [a-z ]\ne ::= \"\" | e e";
+    let slower = "root ::= root root | [a-z ] | \"\"";
+
+    let (first, second, third, plain) =
+        tokio::join!(reply(Some(slow)), reply(Some(slower)), reply(Some(slow)), reply(None));
+
+    assert_eq!(plain.0, alone);
+    assert!(plain.1.is_ok());
+    for (text, ended) in [first, second, third] {
+        assert!(text.chars().all(|c| c.is_ascii_lowercase() || c == ' '), "{text:?}");
+        assert!(ended.is_ok_and(|finished| finished.usage.completion_tokens == 60), "{text:?}");
+    }
+}
+
 #[tokio::test]
 async fn no_form_takes_long_to_read_or_to_follow() {
     let schemas = schemas().into_iter().map(|schema| Grammar::JsonSchema(schema.to_string()));
