@@ -14,13 +14,13 @@ use super::{Grammar, LARK, STACK, demands, gbnf, narrow::narrow};
 /// millisecond.
 fn limits() -> ParserLimits {
     ParserLimits {
-        max_items_in_row: 1_000,
-        initial_lexer_fuel: 1_000_000,
+        max_items_in_row: 500,
+        initial_lexer_fuel: 300_000,
         step_lexer_fuel: 200_000,
         step_max_items: 50_000,
         // One or two KiB each: what a grammar holds in memory.
-        max_lexer_states: 8_000,
-        max_grammar_size: 100_000,
+        max_lexer_states: 3_000,
+        max_grammar_size: 40_000,
         precompute_large_lexemes: false,
         verbose_errors: false,
     }
