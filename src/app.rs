@@ -201,7 +201,7 @@ async fn attach_rooms(
     Ok(rocket.manage(accounts).manage(chat))
 }
 
-/// On SIGTERM, SIGINT or a model that cannot be loaded: first the running replies store their text, while the
+/// On SIGTERM, SIGINT, SIGHUP or a model that cannot be loaded: first the running replies store their text, while the
 /// database is still open; then Rocket ends the streams and leaves.
 fn stop_on_signal_or_failure(rocket: &Rocket<Ignite>, engine: &Engine) -> Result<(), AppError> {
     let shutdown = rocket.shutdown();
@@ -209,12 +209,16 @@ fn stop_on_signal_or_failure(rocket: &Rocket<Ignite>, engine: &Engine) -> Result
     let chat = rocket.state::<Chat>().cloned();
     let handler =
         |kind| signal(kind).map_err(|error| AppError::Rocket(format!("no signal handler: {error}")));
-    let (mut terminate, mut interrupt) =
-        (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt, mut hangup) = (
+        handler(SignalKind::terminate())?,
+        handler(SignalKind::interrupt())?,
+        handler(SignalKind::hangup())?,
+    );
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            _ = hangup.recv() => tracing::info!("SIGHUP: stopping"),
             Ok(_) = failure.wait_for(|state| matches!(state, EngineState::Failed(_))) => {}
         }
         if let Some(chat) = chat {

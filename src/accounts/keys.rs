@@ -14,9 +14,6 @@ const SECRET_BYTES: usize = 32;
 /// Characters of a key that stay visible: the prefix and six of 64 digits.
 const HINT_CHARS: usize = PREFIX.len() + 6;
 
-/// Most keys of one person.
-const MAX_KEYS: usize = 100;
-
 /// How exactly the last use of a key is known: a busy one writes to the database once in this time.
 const USE_NOTED_EVERY: UnixMillis = 60_000;
 
@@ -24,15 +21,14 @@ impl Accounts {
     /// Makes a key of a person's: what is known about it, and the key itself, which is never to be had again.
     pub async fn create_key(&self, user: &User, name: &str) -> Result<(ApiKey, String), AccountError> {
         let name = KeyName::parse(name).map_err(AccountError::Key)?;
-        if self.keys(user).await?.len() >= MAX_KEYS {
-            let full = format!("You have {MAX_KEYS} keys already; delete one that is no longer used.");
-            return Err(AccountError::Key(Invalid(full)));
-        }
         let secret = generate()?;
         let hint = secret.chars().take(HINT_CHARS).collect();
         let key = ApiKey { id: ApiKeyId::new(), name, hint, created_at: now(), last_used_at: None };
-        self.0.store.create_api_key(user.id, &key, &hash(&secret)).await?;
-        Ok((key, secret))
+        if self.0.store.create_api_key(user.id, &key, &hash(&secret)).await? {
+            return Ok((key, secret));
+        }
+        let full = format!("You have {} keys already; delete one that is no longer used.", ApiKey::MOST);
+        Err(AccountError::Key(Invalid(full)))
     }
 
     /// A person's keys, oldest first.
@@ -81,6 +77,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use crate::accounts::{AccountError, Accounts};
     use crate::config::AccountsConfig;
+    use crate::domain::ApiKey;
     use crate::store::testing::{store, user};
 
     #[tokio::test]
@@ -97,6 +94,20 @@ mod tests {
         assert!(matches!(accounts.delete_key(&eve, key.id).await, Err(AccountError::Store(_))));
         accounts.delete_key(&ada, key.id).await.unwrap();
         assert_eq!(accounts.user_of_key(&secret).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_person_has_no_more_keys_than_allowed_however_many_are_asked_for_at_once() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await;
+        let accounts = Accounts::new(store, AccountsConfig::default());
+
+        let made = futures::future::join_all((0..120).map(|_| accounts.create_key(&ada, "one more"))).await;
+
+        let most = ApiKey::MOST as usize;
+        assert_eq!(made.iter().filter(|made| made.is_ok()).count(), most);
+        assert_eq!(accounts.keys(&ada).await.unwrap().len(), most);
+        assert!(made.into_iter().all(|made| made.is_ok() || matches!(made, Err(AccountError::Key(_)))));
     }
 
     #[tokio::test]

@@ -18,6 +18,11 @@ pub struct ApiKey {
     pub last_used_at: Option<UnixMillis>,
 }
 
+impl ApiKey {
+    /// Most keys of one person.
+    pub const MOST: u32 = 100;
+}
+
 /// What a person calls an API key: one line, not empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyName(String);

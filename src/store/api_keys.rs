@@ -17,10 +17,11 @@ impl FromRow<'_, AnyRow> for ApiKey {
 }
 
 impl Store {
-    /// Keeps a new key of a person's by its hash.
-    pub async fn create_api_key(&self, user: UserId, key: &ApiKey, hash: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO api_keys (id, user_id, name, key_hash, hint, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+    /// Keeps a new key of a person's by its hash; `false` where the person has [`ApiKey::MOST`].
+    pub async fn create_api_key(&self, user: UserId, key: &ApiKey, hash: &str) -> Result<bool, StoreError> {
+        let kept = sqlx::query(
+            "INSERT INTO api_keys (id, user_id, name, key_hash, hint, created_at) SELECT $1, $2, $3, $4, $5, $6 \
+             WHERE (SELECT COUNT(*) FROM api_keys WHERE user_id = $2) < $7",
         )
         .bind(key.id)
         .bind(user)
@@ -28,9 +29,10 @@ impl Store {
         .bind(hash)
         .bind(&key.hint)
         .bind(key.created_at)
+        .bind(i64::from(ApiKey::MOST))
         .execute(&self.pool)
         .await?;
-        Ok(())
+        Ok(kept.rows_affected() == 1)
     }
 
     /// A person's keys, oldest first.

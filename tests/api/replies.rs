@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{ECHO, Home, Reply, TestApp, reply_id, unescape};
@@ -219,6 +220,16 @@ async fn a_waiting_message_that_is_refused_says_why_and_waits_for_its_person() {
 
 #[tokio::test]
 async fn sigterm_with_open_streams_ends_within_three_seconds_and_keeps_the_text() {
+    a_signal_ends_within_three_seconds_and_keeps_the_text(Signal::TERM).await;
+}
+
+/// What a terminal sends that was closed.
+#[tokio::test]
+async fn sighup_ends_the_server_as_sigterm_does() {
+    a_signal_ends_within_three_seconds_and_keeps_the_text(Signal::HUP).await;
+}
+
+async fn a_signal_ends_within_three_seconds_and_keeps_the_text(signal: Signal) {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
@@ -227,7 +238,7 @@ async fn sigterm_with_open_streams_ends_within_three_seconds_and_keeps_the_text(
     let mut events = ada.follow(&reply, 0).await;
     let first = events.first_text().await;
 
-    let (status, took, home) = tokio::task::spawn_blocking(move || app.terminate()).await.unwrap();
+    let (status, took, home) = tokio::task::spawn_blocking(move || app.end_by(signal)).await.unwrap();
     let (rest, _) = events.rest().await;
 
     assert!(status.success(), "{status}");

@@ -165,10 +165,15 @@ impl TestApp {
     }
 
     /// Sends SIGTERM and waits for the end.
-    pub fn terminate(mut self) -> (ExitStatus, Duration, Home) {
+    pub fn terminate(self) -> (ExitStatus, Duration, Home) {
+        self.end_by(rustix::process::Signal::TERM)
+    }
+
+    /// Sends a signal that ends the server and waits for the end.
+    pub fn end_by(mut self, signal: rustix::process::Signal) -> (ExitStatus, Duration, Home) {
         let start = Instant::now();
         let id = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
         let status = self.child.wait().unwrap();
         let took = start.elapsed();
         (status, took, self.into_home())

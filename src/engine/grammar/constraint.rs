@@ -118,7 +118,6 @@ fn next(matcher: &mut Matcher) -> Result<Allowed, String> {
 
 /// What a person reads of llguidance's error.
 fn sentence(error: &str) -> String {
-    tracing::debug!(error, "a grammar could not be followed any further");
     match is_too_costly(error) {
         true => TOO_COSTLY.into(),
         false => {

@@ -46,7 +46,16 @@ impl Grammar {
 
     /// Any text that a regular expression matches as a whole.
     pub fn regex(regex: &str) -> Self {
-        Self::Rules(format!("{LARK} {{}}\nstart: /{}/", regex.replace('/', r"\/")))
+        let (mut text, mut characters) = (String::new(), regex.chars());
+        while let Some(character) = characters.next() {
+            match character {
+                '/' => text += r"\/",
+                '\n' => text += r"\n",
+                '\\' => text.extend(['\\'].into_iter().chain(characters.next())),
+                other => text.push(other),
+            }
+        }
+        Self::Rules(format!("{LARK} {{}}\nstart: /{text}/"))
     }
 
     /// One of these texts.

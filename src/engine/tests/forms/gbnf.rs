@@ -116,11 +116,15 @@ async fn a_token_can_be_asked_for_and_kept_out() {
 async fn lark_regular_expressions_and_choices_are_forms_too() {
     let lark = Grammar::Rules("%llguidance {}\nstart: A \"-\" A\nA: /[0-9]{2}/\n".into());
     let date = Grammar::regex(r"\d{4}/\d\d");
+    let escaped = Grammar::regex("a\\/b\\\\\n");
     let choice = Grammar::choice(&["yes".into(), "no \"way\"\n".into()]);
 
-    for (grammar, inside, outside) in
-        [(lark, "12-34", "12-3"), (date, "2026/11", "2026-11"), (choice, "no \"way\"\n", "no")]
-    {
+    for (grammar, inside, outside) in [
+        (lark, "12-34", "12-3"),
+        (date, "2026/11", "2026-11"),
+        (escaped, "a/b\\\n", "a/b"),
+        (choice, "no \"way\"\n", "no"),
+    ] {
         assert!(follows(&grammar, inside).await && !follows(&grammar, outside).await, "{grammar:?}");
     }
 }
