@@ -6,8 +6,9 @@ use llguidance::{CancellationHandle, Matcher};
 
 use super::STACK;
 
-/// The longest that a grammar may take to work out which tokens may come next.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest that a reply waits for its grammar to work out which tokens may come next. What that may cost is bounded by the
+/// compiler's limits, far below this; a machine with much else to do takes longer for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Follows the grammar of one reply, on a thread of its own: the model goes on with other replies meanwhile.
 ///
