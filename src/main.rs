@@ -1,8 +1,8 @@
 //! The command line; nothing else.
 
 mod commands;
+mod log;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -13,9 +13,6 @@ use fireside::app;
 use fireside::config::Config;
 use fireside::domain::{ApiKeyId, in_words};
 use fireside::engine::{forget_user, limit_spinning};
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::prelude::*;
-use tracing_subscriber::{EnvFilter, fmt};
 
 use self::commands::model::ModelCommand;
 use self::commands::plugin::PluginCommand;
@@ -99,8 +96,8 @@ enum KeyCommand {
 fn main() -> ExitCode {
     // What the server writes is its owner's: files 0600, folders 0700.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    log_to_stderr();
-    log_panics();
+    log::to_stderr();
+    log::panics();
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
     if matches!(command, Command::Serve)
         && let Err(error) = limit_spinning()
@@ -115,24 +112,6 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => fail(error.as_ref()),
     }
-}
-
-/// `RUST_LOG` chooses what is logged. Rocket's indented lines, which explain every request, are never part of it.
-fn log_to_stderr() {
-    let chosen = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rocket=error,llama-cpp-2=error,sqlx=warn"));
-    let not_indented = filter_fn(|metadata| !metadata.target().ends_with("::_"));
-    let layer = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(layer.with_filter(chosen).with_filter(not_indented)).init();
-}
-
-/// A panic is logged by its place only: its message may quote what somebody wrote.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
-        tracing::error!(place, thread, "a thread broke off; this is a defect, please report it");
-    }));
 }
 
 fn fail(error: &dyn std::error::Error) -> ExitCode {

@@ -19,6 +19,7 @@ mod import;
 mod isolation;
 mod keys;
 mod llm;
+mod log;
 mod models;
 mod openai;
 mod openai_plugins;
