@@ -193,7 +193,7 @@ async fn attach_rooms(
     }
     let accounts = Accounts::new(store.clone(), config.accounts);
     let chat = Chat::new(store, plugins, engine, config.chat, config.generation, config.limits, stopping);
-    chat.empty_trash_in_time();
+    chat.keep_house();
     if let Err(error) = chat.load_plugin_choices().await {
         tracing::error!(%error, "the settings of the plugins cannot be read");
         return Err(rocket);

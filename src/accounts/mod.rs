@@ -146,6 +146,7 @@ impl Accounts {
     pub async fn delete(&self, name: &str) -> Result<User, AccountError> {
         let user = self.find(name).await?;
         self.0.store.delete_user(user.id).await?;
+        self.0.store.erase().await?;
         Ok(user)
     }
 

@@ -1,9 +1,7 @@
 //! A person's conversations, but for what is said in them.
 
 use super::{Chat, ChatError};
-use crate::domain::{
-    Conversation, ConversationId, Invalid, Message, MessageId, MessageStatus, Search, Shelf, Title, User,
-};
+use crate::domain::{Conversation, ConversationId, Invalid, Message, MessageId, Search, Shelf, Title, User};
 use crate::store::{Found, Place};
 
 /// Most characters of a search; what is behind them is passed over.
@@ -118,10 +116,10 @@ impl Chat {
     /// Deletes a conversation, also while a reply runs in it. Returns the one that takes its place on the screen.
     pub async fn delete(&self, user: &User, id: ConversationId) -> Result<Conversation, ChatError> {
         let neighbour = self.store.neighbour(user.id, id).await?;
-        let messages = self.messages(user, id).await?;
+        let running = self.store.running_reply(user.id, id).await?;
         self.store.delete_conversation(user.id, id).await?;
-        for message in messages.iter().filter(|message| message.status == MessageStatus::Generating) {
-            self.live.stop(message.id);
+        if let Some(reply) = running {
+            self.live.stop(reply);
         }
         self.engine.forget(id);
         self.queues.forget(id);

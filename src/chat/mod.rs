@@ -13,6 +13,7 @@ mod delivery;
 mod error;
 mod export;
 mod follow;
+mod housekeeping;
 mod import;
 mod live;
 mod parameters;

@@ -7,15 +7,17 @@ use crate::domain::{Conversation, Message, MessageId, User};
 const STRETCH: u32 = 40;
 /// Messages that are shown before one that was asked for.
 const BEFORE: u32 = 6;
+/// Most messages of one, however far back it begins; the latest are shown by a click then.
+const MOST: u32 = 200;
 
 /// Which messages of a conversation are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Its end.
     Last,
-    /// Its end, from a few before this message on at the latest; as [`Part::Last`] where the branch that is shown does not hold it.
+    /// Its end, from a few before this message on at the latest, or what follows from there where that is long; as [`Part::Last`] where the branch that is shown does not hold it.
     Around(MessageId),
-    /// Its end, from exactly this message on; as [`Part::Last`] likewise.
+    /// Its end, from exactly this message on, or what follows from there where that is long; as [`Part::Last`] likewise.
     Since(MessageId),
     /// The stretch that ends with this message.
     UpTo(MessageId),
@@ -41,19 +43,17 @@ impl Chat {
         let Some(head) = conversation.head else {
             return Ok(Stretch { messages: Vec::new(), earlier: None });
         };
-        let (end, at_most) = match part {
+        let since = async |message| self.store.distance(user.id, conversation.id, message, head).await;
+        let (end, length) = match part {
             Part::Last => (head, STRETCH),
             Part::UpTo(message) => (message, STRETCH),
             Part::Around(message) => {
-                let distance = self.store.distance(user.id, conversation.id, message, head).await?;
-                (head, distance.map_or(STRETCH, |distance| STRETCH.max(distance + 1 + BEFORE)))
+                (head, since(message).await?.map_or(STRETCH, |distance| STRETCH.max(distance + 1 + BEFORE)))
             }
-            Part::Since(message) => {
-                let distance = self.store.distance(user.id, conversation.id, message, head).await?;
-                (head, distance.map_or(STRETCH, |distance| distance + 1))
-            }
+            Part::Since(message) => (head, since(message).await?.map_or(STRETCH, |distance| distance + 1)),
         };
-        let messages = self.store.stretch(user.id, conversation.id, end, at_most).await?;
+        let (skip, at_most) = (length.saturating_sub(MOST), length.min(MOST));
+        let messages = self.store.stretch(user.id, conversation.id, end, skip, at_most).await?;
         let earlier = messages.first().and_then(|first| first.parent_id);
         Ok(Stretch { messages, earlier })
     }

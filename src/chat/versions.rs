@@ -7,9 +7,16 @@ use crate::domain::{
 use crate::store::{StoreError, UNDO_WITHIN, Versions};
 
 impl Chat {
-    /// The versions of a conversation's messages.
-    pub async fn versions(&self, user: &User, conversation: ConversationId) -> Result<Versions, ChatError> {
-        Ok(self.store.versions(user.id, conversation).await?)
+    /// The versions of messages that follow each other.
+    pub async fn versions(
+        &self,
+        user: &User,
+        conversation: ConversationId,
+        messages: &[Message],
+    ) -> Result<Versions, ChatError> {
+        let Some(last) = messages.last() else { return Ok(Versions::default()) };
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        Ok(self.store.versions(user.id, conversation, last.id, count).await?)
     }
 
     /// Shows the branch that leads through a message.
@@ -105,7 +112,10 @@ impl Chat {
         conversation: ConversationId,
         message: MessageId,
     ) -> Result<Conversation, ChatError> {
-        Ok(self.store.fork(user.id, conversation, message).await?)
+        // A long branch takes a while, and its person may go: what was begun is ended all the same.
+        let (store, user) = (self.store.clone(), user.id);
+        let fork = tokio::spawn(async move { store.fork(user, conversation, message).await });
+        Ok(fork.await.map_err(|_| ChatError::Panicked)??)
     }
 
     /// Deletes a message with all that follows it, in each branch. What of it the engine remembers goes too; the text itself is
@@ -118,19 +128,8 @@ impl Chat {
     ) -> Result<(), ChatError> {
         self.store.delete_message(user.id, conversation, message).await?;
         self.engine.forget(conversation);
-        self.empty_trash_in_time();
+        self.erase_after(UNDO_WITHIN);
         Ok(())
-    }
-
-    /// Forgets what is deleted now when that can no longer be undone. To be called once at start, too.
-    pub fn empty_trash_in_time(&self) {
-        let store = self.store.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(UNDO_WITHIN).await;
-            if let Err(error) = store.empty_trash().await {
-                tracing::warn!("deleted messages go with the next deletion or start: {error}");
-            }
-        });
     }
 
     /// Undoes the deletion of a message.

@@ -52,6 +52,11 @@ id!(
     MessageId
 );
 
+impl UserId {
+    /// Owns what is being written or erased: nobody may see it.
+    pub const NOBODY: Self = Self(Uuid::max());
+}
+
 impl ConversationId {
     /// A fresh id of a conversation that is never written to the disk. The id itself says so (version 8 in place of 7).
     pub fn temporary() -> Self {

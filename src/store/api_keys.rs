@@ -19,20 +19,13 @@ impl FromRow<'_, AnyRow> for ApiKey {
 impl Store {
     /// Keeps a new key of a person's by its hash; `false` where the person has [`ApiKey::MOST`].
     pub async fn create_api_key(&self, user: UserId, key: &ApiKey, hash: &str) -> Result<bool, StoreError> {
-        let kept = sqlx::query(
+        let insert = sqlx::query(
             "INSERT INTO api_keys (id, user_id, name, key_hash, hint, created_at) SELECT $1, $2, $3, $4, $5, $6 \
              WHERE (SELECT COUNT(*) FROM api_keys WHERE user_id = $2) < $7",
-        )
-        .bind(key.id)
-        .bind(user)
-        .bind(&key.name)
-        .bind(hash)
-        .bind(&key.hint)
-        .bind(key.created_at)
-        .bind(i64::from(ApiKey::MOST))
-        .execute(&self.pool)
-        .await?;
-        Ok(kept.rows_affected() == 1)
+        );
+        let insert = insert.bind(key.id).bind(user).bind(&key.name).bind(hash).bind(&key.hint);
+        let insert = insert.bind(key.created_at).bind(i64::from(ApiKey::MOST));
+        Ok(self.execute(insert).await?.rows_affected() == 1)
     }
 
     /// A person's keys, oldest first.
@@ -44,7 +37,7 @@ impl Store {
     /// Forgets a key of a person's: it opens nothing from now on.
     pub async fn delete_api_key(&self, user: UserId, key: ApiKeyId) -> Result<(), StoreError> {
         let delete = sqlx::query("DELETE FROM api_keys WHERE id = $1 AND user_id = $2").bind(key).bind(user);
-        found(delete.execute(&self.pool).await?)
+        found(self.execute(delete).await?)
     }
 
     /// Whose key has this hash, which one it is and when it was last used; nobody's when it was deleted or never was.
@@ -66,7 +59,7 @@ impl Store {
     /// Notes that a key was used at `now`; one that was deleted meanwhile is no error.
     pub async fn touch_api_key(&self, key: ApiKeyId, now: UnixMillis) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE api_keys SET last_used_at = $2 WHERE id = $1").bind(key).bind(now);
-        update.execute(&self.pool).await?;
+        self.execute(update).await?;
         Ok(())
     }
 }

@@ -39,16 +39,12 @@ impl Store {
             created_at: now,
             updated_at: now,
         };
-        sqlx::query(
+        let insert = sqlx::query(
             "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at) \
              VALUES ($1, $2, $3, 'nobody', $4, $4)",
-        )
-        .bind(conversation.id)
-        .bind(user)
-        .bind(&conversation.title)
-        .bind(now)
-        .execute(self.of(id))
-        .await?;
+        );
+        let insert = insert.bind(id).bind(user).bind(&conversation.title).bind(now);
+        self.execute_in(id.is_temporary(), insert).await?;
         Ok(conversation)
     }
 
@@ -81,7 +77,10 @@ impl Store {
         let update = sqlx::query(
             "UPDATE conversations SET title = $3, title_by = 'person' WHERE id = $1 AND user_id = $2",
         );
-        found(update.bind(conversation).bind(user).bind(title).execute(self.of(conversation)).await?)
+        found(
+            self.execute_in(conversation.is_temporary(), update.bind(conversation).bind(user).bind(title))
+                .await?,
+        )
     }
 
     /// Whether its first exchange is all that is shown of it, and neither its person nor a plugin has named it.
@@ -111,19 +110,9 @@ impl Store {
             "UPDATE conversations SET title = $3, title_by = 'plugin' \
              WHERE id = $1 AND user_id = $2 AND title_by = 'words'",
         );
-        update.bind(conversation).bind(user).bind(title).execute(self.of(conversation)).await?;
+        self.execute_in(conversation.is_temporary(), update.bind(conversation).bind(user).bind(title))
+            .await?;
         Ok(())
-    }
-
-    /// Deletes a conversation with its messages. A reply that is being written there has nowhere to go any more:
-    /// its [`Store::checkpoint`] and [`Store::finish`] return `false`.
-    pub async fn delete_conversation(
-        &self,
-        user: UserId,
-        conversation: ConversationId,
-    ) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM conversations WHERE id = $1 AND user_id = $2");
-        found(delete.bind(conversation).bind(user).execute(self.of(conversation)).await?)
     }
 }
 
@@ -218,6 +207,7 @@ mod tests {
         sqlx::query(chain).bind(id).execute(&store.pool).await.unwrap();
 
         store.delete_conversation(ada, id).await.unwrap();
+        store.erase().await.unwrap();
 
         let left: i64 =
             sqlx::query_scalar("SELECT COUNT(*) FROM messages").fetch_one(&store.pool).await.unwrap();

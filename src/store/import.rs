@@ -1,7 +1,11 @@
 //! Conversations that were made elsewhere.
 
 use std::collections::HashSet;
+use std::slice;
 
+use sqlx::AnyConnection;
+
+use super::arrive::Source;
 use super::{Store, StoreError, messages, parameters};
 use crate::domain::{ConversationId, Message, MessageId, Parameters, Shelf, Title, UnixMillis, UserId};
 
@@ -33,20 +37,27 @@ impl Store {
         Ok(query.bind(user).fetch_all(&self.pool).await?.into_iter().collect())
     }
 
-    /// Writes a conversation with all its messages.
+    /// Writes a conversation with all its messages: all of it or nothing, however long it takes.
     pub async fn import(&self, user: UserId, imported: &Imported) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         let insert = sqlx::query(
-            "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at, shelf, head_id) \
-             VALUES ($1, $2, $3, 'person', $4, $5, $6, $7)",
+            "INSERT INTO conversations (id, user_id, arriving_for, title, title_by, created_at, updated_at, shelf) \
+             VALUES ($1, $2, $3, $4, 'person', $5, $6, $7)",
         );
-        let insert = insert.bind(imported.id).bind(user).bind(&imported.title).bind(imported.created_at);
-        let insert = insert.bind(imported.updated_at).bind(imported.shelf).bind(imported.head);
+        let insert = insert.bind(imported.id).bind(UserId::NOBODY).bind(user).bind(&imported.title);
+        let insert = insert.bind(imported.created_at).bind(imported.updated_at).bind(imported.shelf);
         insert.execute(&mut *write).await?;
-        for message in &imported.messages {
-            messages::insert(&mut write, message).await?;
-        }
         parameters::insert(&mut write, imported.id, &imported.parameters).await?;
-        Ok(write.commit().await?)
+        write.commit().await?;
+        self.arrive(user, imported.id, imported.head, imported.messages.iter()).await
+    }
+}
+
+impl Source for slice::Iter<'_, Message> {
+    async fn write_one(&mut self, write: &mut AnyConnection) -> Result<bool, StoreError> {
+        match self.next() {
+            Some(message) => messages::insert(write, message).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 }

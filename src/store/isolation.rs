@@ -22,7 +22,7 @@ async fn attempts(
         ("trace", store.trace(user, conversation, reply).await.map(drop)),
         ("neighbour", store.neighbour(user, conversation).await.map(drop)),
         ("put_on_shelf", store.put_on_shelf(user, conversation, Shelf::Pinned).await),
-        ("stretch", store.stretch(user, conversation, reply, 1).await.map(drop)),
+        ("stretch", store.stretch(user, conversation, reply, 0, 1).await.map(drop)),
         ("rename", store.rename_conversation(user, conversation, &title).await),
         (
             "begin_answered_turn",
@@ -100,7 +100,7 @@ async fn what_is_mine_is_not_there_for_anyone_else() {
     assert_eq!(store.latest_conversation(eve).await.unwrap(), None);
     assert_eq!(store.list_api_keys(eve).await.unwrap(), []);
     assert_eq!(all().await, before);
-    assert_eq!(store.versions(eve, mine).await.unwrap(), Versions::default());
+    assert_eq!(store.versions(eve, mine, reply, 9).await.unwrap(), Versions::default());
     for (method, answer) in attempts(&store, ada, mine, reply, key.id).await {
         assert!(answer.is_ok(), "{method}: {answer:?}");
     }

@@ -1,5 +1,5 @@
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{AnyConnection, FromRow, Row};
 
 use super::text::{from_json, to_json};
 use super::{Store, StoreError};
@@ -54,6 +54,7 @@ macro_rules! branch_back_while {
         )
     };
 }
+pub(super) use branch_back_while;
 
 impl Store {
     /// The branch of a conversation that is shown, from its first message to its head.
@@ -75,7 +76,7 @@ impl Store {
         conversation: ConversationId,
         message: MessageId,
     ) -> Result<Vec<Message>, StoreError> {
-        self.stretch(user, conversation, message, u32::MAX).await
+        self.stretch(user, conversation, message, 0, u32::MAX).await
     }
 
     /// How many messages lie between one and a later one that follows from it; none where it does not.
@@ -99,22 +100,24 @@ impl Store {
         Ok(distance.map(|distance| u32::try_from(distance).unwrap_or(u32::MAX)))
     }
 
-    /// The end of the branch that ends at a message: at most so many, the oldest first.
+    /// The end of the branch that ends at a message, without the last `skip`: at most so many, the oldest first.
     pub async fn stretch(
         &self,
         user: UserId,
         conversation: ConversationId,
         message: MessageId,
+        skip: u32,
         at_most: u32,
     ) -> Result<Vec<Message>, StoreError> {
         let branch: Vec<Message> = sqlx::query_as(concat!(
             branch_back_while!("b.distance + 1 < $4"),
-            "SELECT m.* FROM branch b JOIN messages m ON m.id = b.id ORDER BY b.distance DESC"
+            "SELECT m.* FROM branch b JOIN messages m ON m.id = b.id WHERE b.distance >= $5 ORDER BY b.distance DESC"
         ))
         .bind(conversation)
         .bind(user)
         .bind(message)
-        .bind(i64::from(at_most))
+        .bind(i64::from(skip) + i64::from(at_most))
+        .bind(i64::from(skip))
         .fetch_all(self.of(conversation))
         .await?;
         if branch.is_empty() { Err(StoreError::NotFound) } else { Ok(branch) }
@@ -136,10 +139,7 @@ impl Store {
 }
 
 /// Writes a message as it is.
-pub(super) async fn insert(
-    write: &mut Transaction<'static, Any>,
-    message: &Message,
-) -> Result<(), StoreError> {
+pub(super) async fn insert(write: &mut AnyConnection, message: &Message) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, finish_reason, error, \
              marks, prompt_tokens, completion_tokens, seed, token_ids, created_at, updated_at) \
@@ -159,7 +159,7 @@ pub(super) async fn insert(
     .bind(message.seed.map(i64::from))
     .bind(message.token_ids.as_deref().map(to_json).transpose()?)
     .bind(message.created_at)
-    .execute(&mut **write)
+    .execute(&mut *write)
     .await
     .map_err(|e| StoreError::on_conflict(e, StoreError::ReplyRunning))?;
     Ok(())

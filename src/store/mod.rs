@@ -4,12 +4,14 @@
 //! - Whose a conversation or message is stands in the WHERE clause: someone else's is [`StoreError::NotFound`].
 //!   Only the writing of a reply that is already running ([`Store::checkpoint`], [`Store::finish`]) goes by its id.
 //! - What a method wrote is on disk when it returns; what it could not write whole is not written at all.
-//! - The statements run on SQLite and PostgreSQL alike; what differs is in `pool.rs`, in `search.rs` and in
-//!   [`Store::write`].
+//! - The statements run on SQLite and PostgreSQL alike; what differs is in `pool.rs`, `search.rs`, `erase.rs` and
+//!   `write.rs`.
 
 mod api_keys;
+mod arrive;
 mod backup;
 mod conversations;
+mod erase;
 mod error;
 mod export;
 mod import;
@@ -29,11 +31,13 @@ mod trash;
 mod turns;
 mod users;
 mod versions;
+mod write;
 
+use std::sync::Arc;
+
+use sqlx::AnyPool;
 use sqlx::any::AnyQueryResult;
-use sqlx::{Any, AnyPool, Transaction};
-
-use crate::domain::{ConversationId, MessageId};
+use tokio::sync::{Notify, Semaphore};
 
 pub use error::StoreError;
 pub use export::{KvEntry, KvKey};
@@ -52,34 +56,11 @@ pub use versions::{Version, Versions};
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: AnyPool,
+    /// One: whoever writes to the file holds it, see `write.rs`.
+    turns: Arc<Semaphore>,
+    /// Told when there is something to erase.
+    erasure: Arc<Notify>,
     memory: AnyPool,
-}
-
-impl Store {
-    /// A transaction that writes. It takes the write lock at once: one that began reading could not wait for it,
-    /// SQLite would refuse it as busy. Dropping it undoes it.
-    async fn write(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
-    }
-
-    /// As [`Store::write`], where a conversation lies. Nothing else may be asked of the store before the end of the transaction:
-    /// the database in memory has one connection.
-    async fn write_in(&self, conversation: ConversationId) -> Result<Transaction<'static, Any>, StoreError> {
-        if conversation.is_temporary() {
-            self.check_memory().await?;
-        }
-        Ok(self.of(conversation).begin_with("BEGIN IMMEDIATE").await?)
-    }
-
-    /// Where a conversation lies.
-    fn of(&self, conversation: ConversationId) -> &AnyPool {
-        if conversation.is_temporary() { &self.memory } else { &self.pool }
-    }
-
-    /// Where a message lies.
-    fn of_message(&self, message: MessageId) -> &AnyPool {
-        if message.is_temporary() { &self.memory } else { &self.pool }
-    }
 }
 
 /// An update or delete that met no row met nothing that is yours.
@@ -87,6 +68,8 @@ fn found(result: AnyQueryResult) -> Result<(), StoreError> {
     if result.rows_affected() == 0 { Err(StoreError::NotFound) } else { Ok(()) }
 }
 
+#[cfg(test)]
+mod erase_tests;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What people set for their replies: for all conversations, for one, and under names.
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, FromRow, Row, Transaction};
+use sqlx::{AnyConnection, FromRow, Row};
 
 use super::text::{from_json, to_json};
 use super::{Store, StoreError, found};
@@ -45,7 +45,7 @@ impl Store {
             "INSERT INTO user_parameters (user_id, parameters) VALUES ($1, $2) \
              ON CONFLICT (user_id) DO UPDATE SET parameters = excluded.parameters",
         );
-        insert.bind(user).bind(to_json(parameters)?).execute(&self.pool).await?;
+        self.execute(insert.bind(user).bind(to_json(parameters)?)).await?;
         Ok(())
     }
 
@@ -62,7 +62,7 @@ impl Store {
              ON CONFLICT (conversation_id) DO UPDATE SET parameters = excluded.parameters",
         );
         let insert = insert.bind(conversation).bind(user).bind(to_json(parameters)?);
-        found(insert.execute(self.of(conversation)).await?)
+        found(self.execute_in(conversation.is_temporary(), insert).await?)
     }
 
     /// A person's presets by name.
@@ -81,7 +81,7 @@ impl Store {
              WHERE (SELECT COUNT(*) FROM parameter_presets WHERE user_id = $2) < $5",
         );
         let insert = insert.bind(preset.id).bind(user).bind(&preset.name).bind(to_json(&preset.parameters)?);
-        let kept = insert.bind(i64::from(Preset::MOST)).execute(&self.pool).await;
+        let kept = self.execute(insert.bind(i64::from(Preset::MOST))).await;
         Ok(kept.map_err(name_taken)?.rows_affected() == 1)
     }
 
@@ -96,13 +96,13 @@ impl Store {
         name: &PresetName,
     ) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE parameter_presets SET name = $3 WHERE id = $1 AND user_id = $2");
-        found(update.bind(preset).bind(user).bind(name).execute(&self.pool).await.map_err(name_taken)?)
+        found(self.execute(update.bind(preset).bind(user).bind(name)).await.map_err(name_taken)?)
     }
 
     /// Deletes a preset. Where it was applied its values stay.
     pub async fn delete_preset(&self, user: UserId, preset: PresetId) -> Result<(), StoreError> {
         let delete = sqlx::query("DELETE FROM parameter_presets WHERE id = $1 AND user_id = $2");
-        found(delete.bind(preset).bind(user).execute(&self.pool).await?)
+        found(self.execute(delete.bind(preset).bind(user)).await?)
     }
 
     /// Replaces what is set for a conversation with a preset.
@@ -124,21 +124,21 @@ fn name_taken(error: sqlx::Error) -> StoreError {
 
 /// What is set for a conversation that has just been written.
 pub(super) async fn insert(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     conversation: ConversationId,
     parameters: &Parameters,
 ) -> Result<(), StoreError> {
     if !parameters.is_empty() {
         let insert =
             sqlx::query("INSERT INTO conversation_parameters (conversation_id, parameters) VALUES ($1, $2)");
-        insert.bind(conversation).bind(to_json(parameters)?).execute(&mut **write).await?;
+        insert.bind(conversation).bind(to_json(parameters)?).execute(&mut *write).await?;
     }
     Ok(())
 }
 
 /// A fork has what is set for its origin.
 pub(super) async fn copy(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     from: ConversationId,
     to: ConversationId,
 ) -> Result<(), StoreError> {
@@ -146,7 +146,7 @@ pub(super) async fn copy(
         "INSERT INTO conversation_parameters (conversation_id, parameters) \
          SELECT $2, parameters FROM conversation_parameters WHERE conversation_id = $1",
     );
-    copy.bind(from).bind(to).execute(&mut **write).await?;
+    copy.bind(from).bind(to).execute(&mut *write).await?;
     Ok(())
 }
 

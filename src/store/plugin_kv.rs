@@ -1,4 +1,4 @@
-use sqlx::{Any, AnyPool, Transaction};
+use sqlx::AnyConnection;
 
 use super::{Store, StoreError, found};
 use crate::domain::{KvQuota, KvScope, KvShelf, UnixMillis, UserId, now};
@@ -14,14 +14,6 @@ macro_rules! on_the_shelf {
 }
 
 impl Store {
-    /// Where a shelf stands.
-    fn of_shelf(&self, shelf: &KvShelf) -> &AnyPool {
-        match shelf.scope {
-            KvScope::Conversation(_, conversation) => self.of(conversation),
-            KvScope::Global | KvScope::User(_) => &self.pool,
-        }
-    }
-
     /// A value of a plugin's, as it was kept.
     pub async fn kv_get(&self, shelf: &KvShelf, key: &str) -> Result<Option<String>, StoreError> {
         let query = sqlx::query_scalar(concat!(
@@ -30,7 +22,7 @@ impl Store {
             " AND entry_key = $5"
         ));
         let query = query.bind(&shelf.plugin).bind(owner(shelf)).bind(person(shelf)).bind(now()).bind(key);
-        Ok(query.fetch_optional(self.of_shelf(shelf)).await?)
+        Ok(query.fetch_optional(self.pool_of(is_temporary(shelf))).await?)
     }
 
     /// The keys of a plugin's, in order.
@@ -41,7 +33,7 @@ impl Store {
             " ORDER BY entry_key"
         ));
         let query = query.bind(&shelf.plugin).bind(owner(shelf)).bind(person(shelf)).bind(now());
-        Ok(query.fetch_all(self.of_shelf(shelf)).await?)
+        Ok(query.fetch_all(self.pool_of(is_temporary(shelf))).await?)
     }
 
     /// Keeps a value until `expires_at`, or for good; false when it does not fit the quota, and nothing is kept.
@@ -56,7 +48,7 @@ impl Store {
         expires_at: Option<UnixMillis>,
         quota: KvQuota,
     ) -> Result<bool, StoreError> {
-        let mut write = self.of_shelf(shelf).begin_with("BEGIN IMMEDIATE").await?;
+        let mut write = self.begin(is_temporary(shelf)).await?;
         sweep(&mut write).await?;
         check_owner(&mut write, shelf.scope).await?;
         let bytes = i64::try_from(key.len() + value.len()).unwrap_or(i64::MAX);
@@ -94,11 +86,16 @@ impl Store {
         let query =
             sqlx::query(concat!("DELETE FROM plugin_kv WHERE ", on_the_shelf!(), " AND entry_key = $5"));
         let query = query.bind(&shelf.plugin).bind(owner(shelf)).bind(person(shelf)).bind(now()).bind(key);
-        match found(query.execute(self.of_shelf(shelf)).await?) {
+        match found(self.execute_in(is_temporary(shelf), query).await?) {
             Err(StoreError::NotFound) => Ok(false),
             ended => ended.map(|()| true),
         }
     }
+}
+
+/// Whether a shelf stands in the database in memory.
+fn is_temporary(shelf: &KvShelf) -> bool {
+    matches!(shelf.scope, KvScope::Conversation(_, conversation) if conversation.is_temporary())
 }
 
 fn user(scope: KvScope) -> Option<UserId> {
@@ -122,27 +119,27 @@ fn person(shelf: &KvShelf) -> String {
     user(shelf.scope).map_or_else(String::new, |user| user.to_string())
 }
 
-async fn sweep(write: &mut Transaction<'static, Any>) -> Result<(), StoreError> {
+async fn sweep(write: &mut AnyConnection) -> Result<(), StoreError> {
     let delete = sqlx::query(
         "DELETE FROM plugin_kv WHERE (plugin, owner, entry_key) IN (SELECT plugin, owner, entry_key \
          FROM plugin_kv WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
     );
-    delete.bind(now()).bind(SWEPT_AT_ONCE).execute(&mut **write).await?;
+    delete.bind(now()).bind(SWEPT_AT_ONCE).execute(&mut *write).await?;
     Ok(())
 }
 
 /// A conversation must be that person's; the person's own row is checked by its foreign key.
-async fn check_owner(write: &mut Transaction<'static, Any>, scope: KvScope) -> Result<(), StoreError> {
+async fn check_owner(write: &mut AnyConnection, scope: KvScope) -> Result<(), StoreError> {
     if let KvScope::Conversation(user, conversation) = scope {
         let query = sqlx::query("SELECT id FROM conversations WHERE id = $1 AND user_id = $2");
-        query.bind(conversation).bind(user).fetch_one(&mut **write).await?;
+        query.bind(conversation).bind(user).fetch_one(&mut *write).await?;
     }
     Ok(())
 }
 
 /// Entries of a shelf beside one, and their bytes.
 async fn used_beside(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     shelf: &KvShelf,
     key: &str,
 ) -> Result<(i64, i64), StoreError> {
@@ -152,7 +149,7 @@ async fn used_beside(
         " AND entry_key <> $5"
     ));
     let query = query.bind(&shelf.plugin).bind(owner(shelf)).bind(person(shelf)).bind(now()).bind(key);
-    Ok(query.fetch_one(&mut **write).await?)
+    Ok(query.fetch_one(&mut *write).await?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::text::{from_json, to_json};
 use super::{Store, StoreError};
@@ -155,12 +155,12 @@ fn setting(row: &AnyRow) -> Result<(String, Option<(String, serde_json::Value)>)
 }
 
 async fn check_owner(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     user: UserId,
     conversation: ConversationId,
 ) -> Result<(), StoreError> {
     let query = sqlx::query("SELECT id FROM conversations WHERE id = $1 AND user_id = $2");
-    query.bind(conversation).bind(user).fetch_one(&mut **write).await?;
+    query.bind(conversation).bind(user).fetch_one(&mut *write).await?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ impl Store {
             "INSERT INTO plugin_states (plugin, enabled) VALUES ($1, $2) \
              ON CONFLICT (plugin) DO UPDATE SET enabled = excluded.enabled",
         );
-        write.bind(plugin).bind(i64::from(enabled)).execute(&self.pool).await?;
+        self.execute(write.bind(plugin).bind(i64::from(enabled))).await?;
         Ok(())
     }
 }

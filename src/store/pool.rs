@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rocket::fairing::{AdHoc, Fairing};
@@ -15,6 +16,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor};
+use tokio::sync::{Notify, Semaphore};
 
 use super::{Store, StoreError};
 
@@ -26,12 +28,12 @@ static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 pub(super) const MAX_CONNECTIONS: u32 = 8;
 
 /// Longest wait for a connection of the pool.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Settings of every SQLite connection. FULL makes a committed turn survive a power cut; a schema that was
-/// tampered with may not call functions.
+/// tampered with may not call functions; what is deleted is overwritten.
 const PRAGMAS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                       PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF";
+                       PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON";
 
 /// The database `[default.databases.fireside]`, as Rocket keeps it.
 #[derive(rocket_db_pools::Database)]
@@ -58,6 +60,8 @@ impl Database {
 /// driver of this sqlx.
 pub struct FiresidePool {
     pool: AnyPool,
+    turns: Arc<Semaphore>,
+    erasure: Arc<Notify>,
     /// Of temporary conversations.
     memory: AnyPool,
 }
@@ -79,12 +83,17 @@ impl FiresidePool {
         let memory = in_memory().await.map_err(|e| {
             StoreError::Refused(format!("The database for temporary conversations cannot be made: {e}."))
         })?;
-        Ok(Self { pool, memory })
+        Ok(Self { pool, turns: Arc::new(Semaphore::new(1)), erasure: Arc::default(), memory })
     }
 
     /// A handle on this pool.
     pub fn store(&self) -> Store {
-        Store { pool: self.pool.clone(), memory: self.memory.clone() }
+        Store {
+            pool: self.pool.clone(),
+            turns: self.turns.clone(),
+            erasure: self.erasure.clone(),
+            memory: self.memory.clone(),
+        }
     }
 }
 

@@ -157,6 +157,7 @@ mod tests {
         store.restore(ada, id, begun.reply.id).await.unwrap();
         assert_eq!(find(&store, ada, "zaire").await.len(), 1);
         store.delete_conversation(ada, id).await.unwrap();
+        store.erase().await.unwrap();
         let left: i64 =
             sqlx::query_scalar("SELECT COUNT(*) FROM searchable").fetch_one(&store.pool).await.unwrap();
         let words = sqlx::query("SELECT rowid FROM words WHERE words MATCH 'swallows'");

@@ -47,7 +47,10 @@ impl Store {
         shelf: Shelf,
     ) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE conversations SET shelf = $3 WHERE id = $1 AND user_id = $2");
-        found(update.bind(conversation).bind(user).bind(shelf).execute(self.of(conversation)).await?)
+        found(
+            self.execute_in(conversation.is_temporary(), update.bind(conversation).bind(user).bind(shelf))
+                .await?,
+        )
     }
 
     /// The conversation that comes after this one by its time, or else the one before it; archived ones do not count.

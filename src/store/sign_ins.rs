@@ -5,13 +5,9 @@ impl Store {
     /// Keeps a new sign-in of a person until `expires_at`.
     pub async fn create_sign_in(&self, user: UserId, expires_at: UnixMillis) -> Result<SignInId, StoreError> {
         let id = SignInId::new();
-        sqlx::query("INSERT INTO sign_ins (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)")
-            .bind(id)
-            .bind(user)
-            .bind(now())
-            .bind(expires_at)
-            .execute(&self.pool)
-            .await?;
+        let insert =
+            sqlx::query("INSERT INTO sign_ins (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)");
+        self.execute(insert.bind(id).bind(user).bind(now()).bind(expires_at)).await?;
         Ok(id)
     }
 
@@ -29,7 +25,7 @@ impl Store {
 
     /// Ends one sign-in; one that has ended already is no error.
     pub async fn delete_sign_in(&self, sign_in: SignInId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(sign_in).execute(&self.pool).await?;
+        self.execute(sqlx::query("DELETE FROM sign_ins WHERE id = $1").bind(sign_in)).await?;
         Ok(())
     }
 
@@ -37,13 +33,13 @@ impl Store {
     pub async fn delete_other_sign_ins(&self, user: UserId, keep: SignInId) -> Result<u64, StoreError> {
         let delete =
             sqlx::query("DELETE FROM sign_ins WHERE user_id = $1 AND id <> $2").bind(user).bind(keep);
-        Ok(delete.execute(&self.pool).await?.rows_affected())
+        Ok(self.execute(delete).await?.rows_affected())
     }
 
     /// Forgets the sign-ins that had expired at `now`; returns how many there were.
     pub async fn delete_expired_sign_ins(&self, now: UnixMillis) -> Result<u64, StoreError> {
         let delete = sqlx::query("DELETE FROM sign_ins WHERE expires_at <= $1").bind(now);
-        Ok(delete.execute(&self.pool).await?.rows_affected())
+        Ok(self.execute(delete).await?.rows_affected())
     }
 }
 

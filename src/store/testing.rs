@@ -1,6 +1,5 @@
 //! A database of their own for tests.
 
-use sqlx::{Any, Transaction};
 use tempfile::TempDir;
 
 use super::{NewTurn, Outcome, Place, Store, sqlite_url};
@@ -28,7 +27,7 @@ pub(crate) async fn listed(store: &Store, user: UserId) -> Vec<Conversation> {
 }
 
 /// Keeps the database locked against every other writer while it lives.
-pub(crate) async fn locked(store: &Store) -> Transaction<'static, Any> {
+pub(crate) async fn locked(store: &Store) -> impl Sized + use<> {
     store.write().await.unwrap()
 }
 

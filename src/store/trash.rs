@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::turns::quiet_head;
 use super::versions::last_end;
 use super::{Store, StoreError, found};
-use crate::domain::{ConversationId, MessageId, UserId, now};
+use crate::domain::{ConversationId, MessageId, UnixMillis, UserId, now};
 
-/// How long a deletion can be undone; after that nothing of it is left.
+/// How long a deletion can be undone; after that [`Store::erase`] leaves nothing of it.
 pub const UNDO_WITHIN: Duration = Duration::from_secs(600);
 
 /// The columns of a message.
@@ -106,21 +106,16 @@ impl Store {
         }
         Ok(write.commit().await?)
     }
+}
 
-    /// Forgets the deletions that can no longer be undone.
-    pub async fn empty_trash(&self) -> Result<(), StoreError> {
-        let before = now() - i64::try_from(UNDO_WITHIN.as_millis()).unwrap_or(i64::MAX);
-        for pool in [&self.pool, &self.memory] {
-            let delete = sqlx::query("DELETE FROM deleted_messages WHERE deleted_at <= $1");
-            delete.bind(before).execute(pool).await?;
-        }
-        Ok(())
-    }
+/// What was deleted until then can no longer be restored.
+pub(super) fn undo_ended() -> UnixMillis {
+    now() - i64::try_from(UNDO_WITHIN.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What is shown when a message goes: the version before it, or else the one after it, to its end; or what it follows.
 async fn beside(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     conversation: ConversationId,
     message: MessageId,
 ) -> Result<Option<MessageId>, StoreError> {
@@ -132,7 +127,7 @@ async fn beside(
                  AND o.parent_id IS NOT DISTINCT FROM m.parent_id AND o.id > m.id) AS after \
          FROM messages m WHERE m.conversation_id = $1 AND m.id = $2",
     );
-    let row = row.bind(conversation).bind(message).fetch_one(&mut **write).await?;
+    let row = row.bind(conversation).bind(message).fetch_one(&mut *write).await?;
     let version: Option<MessageId> = match row.try_get("before")? {
         Some(before) => Some(before),
         None => row.try_get("after")?,

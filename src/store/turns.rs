@@ -1,6 +1,6 @@
 //! The life of one reply on disk: begun with the message it answers, checkpointed while it grows, finished once.
 
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 use super::text::to_json;
 use super::{Store, StoreError, found, messages, traces};
@@ -196,13 +196,14 @@ impl Store {
         let update = sqlx::query(
             "UPDATE messages SET content = $2, updated_at = $3 WHERE id = $1 AND status = 'generating'",
         );
-        let kept = update.bind(reply).bind(content).bind(now()).execute(self.of_message(reply)).await?;
+        let kept =
+            self.execute_in(reply.is_temporary(), update.bind(reply).bind(content).bind(now())).await?;
         Ok(kept.rows_affected() == 1)
     }
 
     /// Ends a reply. Only the first end counts: `false` when it had ended already or was deleted.
     pub async fn finish(&self, reply: MessageId, outcome: &Outcome) -> Result<bool, StoreError> {
-        let mut write = self.of_message(reply).begin_with("BEGIN IMMEDIATE").await?;
+        let mut write = self.begin(reply.is_temporary()).await?;
         let ended = sqlx::query(
             "UPDATE messages SET content = $2, status = $3, finish_reason = $4, error = $5, marks = $6, \
                  prompt_tokens = $7, completion_tokens = $8, seed = $9, token_ids = $10, updated_at = $11 \
@@ -229,18 +230,33 @@ impl Store {
         Ok(ended)
     }
 
-    /// At start: marks the replies that the end of the last run cut off; returns how many there were.
+    /// The reply that is being written in a conversation.
+    pub async fn running_reply(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<Option<MessageId>, StoreError> {
+        let query = sqlx::query_scalar(
+            "SELECT m.id FROM messages m JOIN conversations c ON c.id = m.conversation_id \
+             WHERE c.id = $1 AND c.user_id = $2 AND m.status = 'generating'",
+        );
+        Ok(query.bind(conversation).bind(user).fetch_optional(self.of(conversation)).await?)
+    }
+
+    /// At start: forgets what had not arrived, and marks the replies that the end of the last run cut off; returns how many there
+    /// were.
     pub async fn interrupt_unfinished(&self) -> Result<u64, StoreError> {
+        self.forget_arrivals().await?;
         let update = sqlx::query(
             "UPDATE messages SET status = 'interrupted', updated_at = $1 WHERE status = 'generating'",
         );
-        Ok(update.bind(now()).execute(&self.pool).await?.rows_affected())
+        Ok(self.execute(update.bind(now())).await?.rows_affected())
     }
 }
 
 /// The head of this person's conversation, in which no reply is being written.
 pub(super) async fn quiet_head(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     user: UserId,
     conversation: ConversationId,
 ) -> Result<Option<MessageId>, StoreError> {
@@ -251,7 +267,7 @@ pub(super) async fn quiet_head(
     )
     .bind(conversation)
     .bind(user)
-    .fetch_one(&mut **write)
+    .fetch_one(&mut *write)
     .await?;
     match row.try_get::<i64, _>("running")? {
         0 => Ok(row.try_get("head_id")?),
@@ -261,7 +277,7 @@ pub(super) async fn quiet_head(
 
 /// What is written in comes back from the archive.
 pub(super) async fn set_head(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     user: UserId,
     conversation: ConversationId,
     head: MessageId,
@@ -272,7 +288,7 @@ pub(super) async fn set_head(
              shelf = CASE shelf WHEN 'archived' THEN 'listed' ELSE shelf END \
          WHERE id = $1 AND user_id = $2",
     );
-    found(update.bind(conversation).bind(user).bind(head).bind(now).execute(&mut **write).await?)
+    found(update.bind(conversation).bind(user).bind(head).bind(now).execute(&mut *write).await?)
 }
 
 /// A reply of which nothing has been said.

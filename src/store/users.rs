@@ -16,6 +16,8 @@ impl FromRow<'_, AnyRow> for User {
     }
 }
 
+const COUNT: &str = "SELECT COUNT(*) FROM users WHERE id <> $1";
+
 impl Store {
     /// Makes an account; the first one is the administrator's, whatever `registration` says.
     pub async fn create_user(
@@ -25,7 +27,7 @@ impl Store {
         registration: Registration,
     ) -> Result<User, StoreError> {
         let mut write = self.write().await?;
-        let accounts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users").fetch_one(&mut *write).await?;
+        let accounts: i64 = sqlx::query_scalar(COUNT).bind(UserId::NOBODY).fetch_one(&mut *write).await?;
         let role = match (accounts, registration) {
             (0, _) => UserRole::Administrator,
             (_, Registration::Open) => UserRole::User,
@@ -51,7 +53,7 @@ impl Store {
 
     /// How many accounts there are.
     pub async fn count_users(&self) -> Result<u64, StoreError> {
-        let accounts: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM users").fetch_one(&self.pool).await?;
+        let accounts: i64 = sqlx::query_scalar(COUNT).bind(UserId::NOBODY).fetch_one(&self.pool).await?;
         Ok(accounts.cast_unsigned())
     }
 
@@ -74,9 +76,10 @@ impl Store {
     pub async fn list_users(&self) -> Result<Vec<(User, u64)>, StoreError> {
         sqlx::query(
             "SELECT u.*, COUNT(c.id) AS conversations FROM users u \
-             LEFT JOIN conversations c ON c.user_id = u.id \
+             LEFT JOIN conversations c ON c.user_id = u.id WHERE u.id <> $1 \
              GROUP BY u.id ORDER BY u.created_at, u.id",
         )
+        .bind(UserId::NOBODY)
         .fetch_all(&self.pool)
         .await?
         .iter()
@@ -100,15 +103,7 @@ impl Store {
     /// Changes what an account may do.
     pub async fn set_role(&self, user: UserId, role: UserRole) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE users SET role = $2 WHERE id = $1").bind(user).bind(role);
-        found(update.execute(&self.pool).await?)
-    }
-
-    /// Deletes an account with its sign-ins, conversations and messages.
-    pub async fn delete_user(&self, user: UserId) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM users WHERE id = $1").bind(user);
-        found(delete.execute(&self.pool).await?)?;
-        sqlx::query("DELETE FROM users WHERE id = $1").bind(user).execute(&self.memory).await?;
-        Ok(())
+        found(self.execute(update).await?)
     }
 }
 
@@ -179,9 +174,10 @@ mod tests {
         }
 
         store.delete_user(ada.id).await.unwrap();
+        store.erase().await.unwrap();
 
         for (table, left) in
-            [("users", 1), ("sign_ins", 1), ("api_keys", 1), ("conversations", 1), ("messages", 2)]
+            [("users", 2), ("sign_ins", 1), ("api_keys", 1), ("conversations", 1), ("messages", 2)]
         {
             let count = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
             let rows: i64 = sqlx::query_scalar(count).fetch_one(&store.pool).await.unwrap();

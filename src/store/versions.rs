@@ -1,26 +1,29 @@
 //! The tree that a conversation's messages form: which versions a message has, which branch is shown, copies of a branch.
 
 use std::collections::HashMap;
+use std::vec;
 
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
+use super::arrive::Source;
+use super::messages::branch_back_while;
 use super::turns::{blank_reply, quiet_head, set_head};
 use super::{Store, StoreError, found, messages, parameters};
 use crate::domain::{
-    Conversation, ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, UserId, now,
+    Conversation, ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, UserId, now,
 };
 
-/// The messages of a conversation that have versions beside them, the oldest first, by what they follow.
+/// Which of some messages have versions beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Versions(HashMap<Option<MessageId>, Vec<MessageId>>);
+pub struct Versions(HashMap<MessageId, Version>);
 
 /// A message among its versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     /// From 1 on.
-    pub number: usize,
+    pub number: u32,
     /// How many there are, at least 2.
-    pub count: usize,
+    pub count: u32,
     /// The one before it.
     pub previous: Option<MessageId>,
     /// The one after it.
@@ -30,28 +33,55 @@ pub struct Version {
 impl Versions {
     /// Where a message stands among its versions; none where it is the only one.
     pub fn of(&self, message: &Message) -> Option<Version> {
-        let all = self.0.get(&message.parent_id)?;
-        let at = all.iter().position(|id| *id == message.id)?;
-        let previous = at.checked_sub(1).map(|before| all[before]);
-        Some(Version { number: at + 1, count: all.len(), previous, next: all.get(at + 1).copied() })
+        self.0.get(&message.id).copied()
     }
 }
 
 impl Store {
-    /// The versions in a conversation.
-    pub async fn versions(&self, user: UserId, conversation: ConversationId) -> Result<Versions, StoreError> {
-        let rows = sqlx::query(
-            "SELECT m.id, m.parent_id FROM conversations c JOIN messages m ON m.conversation_id = c.id \
-             WHERE c.id = $1 AND c.user_id = $2 AND EXISTS ( \
-                 SELECT 1 FROM messages other WHERE other.conversation_id = m.conversation_id \
-                 AND other.parent_id IS NOT DISTINCT FROM m.parent_id AND other.id <> m.id) \
-             ORDER BY m.id",
-        );
-        let mut versions = Versions::default();
-        for row in rows.bind(conversation).bind(user).fetch_all(self.of(conversation)).await? {
-            versions.0.entry(row.try_get("parent_id")?).or_default().push(row.try_get("id")?);
+    /// The versions of the messages of a stretch, as [`Store::stretch`] reads it.
+    pub async fn versions(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        message: MessageId,
+        at_most: u32,
+    ) -> Result<Versions, StoreError> {
+        macro_rules! beside {
+            ($what:literal) => {
+                concat!(
+                    "(SELECT ",
+                    $what,
+                    " FROM messages o WHERE o.conversation_id = $1 AND o.parent_id IS NOT DISTINCT FROM b.parent_id) "
+                )
+            };
         }
-        Ok(versions)
+        let rows = sqlx::query(concat!(
+            branch_back_while!("b.distance + 1 < $4"),
+            "SELECT b.id, ",
+            beside!("COUNT(*)"),
+            "AS count, ",
+            beside!("COUNT(CASE WHEN o.id < b.id THEN 1 END)"),
+            "AS before, ",
+            beside!("MAX(CASE WHEN o.id < b.id THEN o.id END)"),
+            "AS previous, ",
+            beside!("MIN(CASE WHEN o.id > b.id THEN o.id END)"),
+            "AS next FROM branch b WHERE EXISTS ( \
+                 SELECT 1 FROM messages o WHERE o.conversation_id = $1 \
+                 AND o.parent_id IS NOT DISTINCT FROM b.parent_id AND o.id <> b.id)"
+        ));
+        let rows = rows.bind(conversation).bind(user).bind(message).bind(i64::from(at_most));
+        let mut versions = HashMap::new();
+        for row in rows.fetch_all(self.of(conversation)).await? {
+            let number = |column| row.try_get::<i64, _>(column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+            let version = Version {
+                number: number("before")?.saturating_add(1),
+                count: number("count")?,
+                previous: row.try_get("previous")?,
+                next: row.try_get("next")?,
+            };
+            versions.insert(row.try_get("id")?, version);
+        }
+        Ok(Versions(versions))
     }
 
     /// Shows the branch that leads through a message: the one in which was written last. Nothing changes where it is shown already.
@@ -62,7 +92,9 @@ impl Store {
         message: MessageId,
     ) -> Result<(), StoreError> {
         self.find_message(user, conversation, message).await?;
-        if self.branch(user, conversation).await?.iter().any(|shown| shown.id == message) {
+        if let Some(head) = self.find_conversation(user, conversation).await?.head
+            && self.distance(user, conversation, message, head).await?.is_some()
+        {
             return Ok(());
         }
         let mut write = self.write_in(conversation).await?;
@@ -114,50 +146,87 @@ impl Store {
         conversation: ConversationId,
         message: MessageId,
     ) -> Result<Conversation, StoreError> {
-        let branch = self.branch_to(user, conversation, message).await?;
-        if branch.iter().any(|message| message.status == MessageStatus::Generating) {
-            return Err(StoreError::ReplyRunning);
-        }
+        let branch = self.branch_ids(user, conversation, message).await?;
         let fork =
             if conversation.is_temporary() { ConversationId::temporary() } else { ConversationId::new() };
-        let now = now();
         let mut write = self.write_in(conversation).await?;
         let copied = sqlx::query(
-            "INSERT INTO conversations (id, user_id, title, title_by, created_at, updated_at) \
-             SELECT $3, user_id, title, title_by, $4, $4 FROM conversations WHERE id = $1 AND user_id = $2",
+            "INSERT INTO conversations (id, user_id, arriving_for, title, title_by, created_at, updated_at) \
+             SELECT $3, $5, user_id, title, title_by, $4, $4 FROM conversations WHERE id = $1 AND user_id = $2",
         );
-        found(copied.bind(conversation).bind(user).bind(fork).bind(now).execute(&mut *write).await?)?;
+        let copied = copied.bind(conversation).bind(user).bind(fork).bind(now()).bind(UserId::NOBODY);
+        found(copied.execute(&mut *write).await?)?;
         let off = sqlx::query(
             "INSERT INTO conversation_plugins_off (conversation_id, plugin) \
              SELECT $2, plugin FROM conversation_plugins_off WHERE conversation_id = $1",
         );
         off.bind(conversation).bind(fork).execute(&mut *write).await?;
         parameters::copy(&mut write, conversation, fork).await?;
-        let mut parent = None;
-        for message in branch {
-            let copy =
-                Message { id: MessageId::within(fork), conversation_id: fork, parent_id: parent, ..message };
-            messages::insert(&mut write, &copy).await?;
-            if copy.role == Role::Assistant {
-                let trace = sqlx::query(
-                    "INSERT INTO reply_traces (message_id, trace) \
-                     SELECT $2, trace FROM reply_traces WHERE message_id = $1",
-                );
-                trace.bind(message.id).bind(copy.id).execute(&mut *write).await?;
-            }
-            parent = Some(copy.id);
-        }
-        let head = parent.ok_or(StoreError::NotFound)?;
-        set_head(&mut write, user, fork, head, now).await?;
         write.commit().await?;
+        let copies: Vec<_> = branch.into_iter().map(|old| (old, MessageId::within(fork))).collect();
+        let head = copies.last().map(|(_, copy)| *copy);
+        let source = Copies { from: conversation, to: fork, ids: copies.into_iter(), parent: None };
+        self.arrive(user, fork, head, source).await?;
         self.find_conversation(user, fork).await
+    }
+
+    /// The ids of the branch that ends at a message, the oldest first.
+    async fn branch_ids(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        message: MessageId,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let rows = sqlx::query(concat!(
+            branch_back_while!("1 = 1"),
+            "SELECT b.id, m.status FROM branch b JOIN messages m ON m.id = b.id ORDER BY b.distance DESC"
+        ));
+        let rows = rows.bind(conversation).bind(user).bind(message).fetch_all(self.of(conversation)).await?;
+        let mut ids = Vec::with_capacity(rows.len());
+        for row in rows {
+            if row.try_get::<MessageStatus, _>("status")? == MessageStatus::Generating {
+                return Err(StoreError::ReplyRunning);
+            }
+            ids.push(row.try_get("id")?);
+        }
+        if ids.is_empty() { Err(StoreError::NotFound) } else { Ok(ids) }
+    }
+}
+
+/// Messages that are copied, each with its trace.
+struct Copies {
+    from: ConversationId,
+    to: ConversationId,
+    /// Of the messages and of their copies.
+    ids: vec::IntoIter<(MessageId, MessageId)>,
+    /// What the next copy follows.
+    parent: Option<MessageId>,
+}
+
+impl Source for Copies {
+    async fn write_one(&mut self, write: &mut AnyConnection) -> Result<bool, StoreError> {
+        let Some((old, copy)) = self.ids.next() else { return Ok(false) };
+        let message = sqlx::query(
+            "INSERT INTO messages (id, conversation_id, parent_id, role, content, status, finish_reason, error, marks, \
+                 prompt_tokens, completion_tokens, seed, token_ids, created_at, updated_at) \
+             SELECT $3, $4, $5, role, content, status, finish_reason, error, marks, prompt_tokens, completion_tokens, \
+                 seed, token_ids, created_at, updated_at FROM messages WHERE conversation_id = $1 AND id = $2",
+        );
+        let message = message.bind(self.from).bind(old).bind(copy).bind(self.to).bind(self.parent);
+        found(message.execute(&mut *write).await?)?;
+        let trace = sqlx::query(
+            "INSERT INTO reply_traces (message_id, trace) SELECT $2, trace FROM reply_traces WHERE message_id = $1",
+        );
+        trace.bind(old).bind(copy).execute(write).await?;
+        self.parent = Some(copy);
+        Ok(true)
     }
 }
 
 /// The end of a branch that was begun last, among those that lead through a message. A reply's id is older than that of the message
 /// which it answers, so only ends are compared.
 pub(super) async fn last_end(
-    write: &mut Transaction<'static, Any>,
+    write: &mut AnyConnection,
     conversation: ConversationId,
     message: MessageId,
 ) -> Result<MessageId, StoreError> {
@@ -169,6 +238,6 @@ pub(super) async fn last_end(
          ) SELECT MAX(id) FROM below WHERE NOT EXISTS ( \
              SELECT 1 FROM messages f WHERE f.conversation_id = $1 AND f.parent_id = below.id)",
     );
-    let last: Option<MessageId> = last.bind(conversation).bind(message).fetch_one(&mut **write).await?;
+    let last: Option<MessageId> = last.bind(conversation).bind(message).fetch_one(&mut *write).await?;
     last.ok_or(StoreError::NotFound)
 }

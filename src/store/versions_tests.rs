@@ -46,11 +46,13 @@ async fn an_edited_message_begins_a_branch_and_the_old_one_can_be_shown_again() 
     let (uno, reply) = exchange(&store, (ada, id), edited, "Uno.").await;
 
     assert_eq!(shown(&store, ada, id).await, ["Uno?", "Uno."]);
-    let versions = store.versions(ada, id).await.unwrap();
+    let versions = store.versions(ada, id, reply, 9).await.unwrap();
     let message = async |id_of| store.find_message(ada, id, id_of).await.unwrap();
     let version = versions.of(&message(uno).await).unwrap();
     assert_eq!((version.number, version.count, version.previous, version.next), (2, 2, Some(one), None));
     assert_eq!((versions.of(&message(two).await), versions.of(&message(reply).await)), (None, None));
+    let old = store.versions(ada, id, two, 9).await.unwrap();
+    assert_eq!((old.of(&message(one).await).unwrap().next, old.of(&message(two).await)), (Some(uno), None));
 
     store.show(ada, id, one).await.unwrap();
     assert_eq!(shown(&store, ada, id).await, ["One?", "One.", "Two?", "Two."], "to the end of its branch");
@@ -94,7 +96,10 @@ async fn a_reply_in_a_persons_words_stands_beside_the_models() {
 
     assert_eq!(shown(&store, ada, id).await, ["One?", "Uno, "]);
     assert_eq!((revised.role, revised.status), (Role::Assistant, MessageStatus::Complete));
-    assert_eq!(store.versions(ada, id).await.unwrap().of(&revised).unwrap().previous, Some(reply));
+    assert_eq!(
+        store.versions(ada, id, revised.id, 9).await.unwrap().of(&revised).unwrap().previous,
+        Some(reply)
+    );
     let of_a_question = store.revise(ada, id, message, "Uno?".into(), vec![]).await;
     assert!(matches!(of_a_question, Err(StoreError::NotFound)), "{of_a_question:?}");
 }
@@ -175,12 +180,12 @@ async fn nothing_comes_back_to_a_place_that_is_gone_or_after_its_time_or_to_some
 
     missing(ada, reply).await;
     missing(eve, two).await;
-    store.empty_trash().await.unwrap();
+    store.erase().await.unwrap();
     assert_eq!(count(&store, "deleted_messages").await, 2);
     let past = i64::try_from(UNDO_WITHIN.as_millis()).unwrap();
     let age = sqlx::query("UPDATE deleted_messages SET deleted_at = deleted_at - $1");
     age.bind(past).execute(&store.pool).await.unwrap();
-    store.empty_trash().await.unwrap();
+    store.erase().await.unwrap();
     assert_eq!(count(&store, "deleted_messages").await, 0);
     missing(ada, two).await;
     assert!(matches!(store.delete_message(eve, id, one).await, Err(StoreError::NotFound)));

@@ -62,7 +62,8 @@ async fn message(
     // An older one says nothing about how full the context is.
     let newest = chat.conversation(&user, id).await?.head == Some(message.id);
     let used = ContextView::new(chat, std::slice::from_ref(&message)).filter(|_| newest);
-    let message = MessageView::new(message, &chat.versions(&user, id).await?);
+    let versions = chat.versions(&user, id, std::slice::from_ref(&message)).await?;
+    let message = MessageView::new(message, &versions);
     Ok(Template::render("partials/ended", context! { message, used, naming: chat.is_being_named(id) }))
 }
 

@@ -124,9 +124,9 @@ impl ChatView {
         part: Part,
     ) -> Result<Self, ChatError> {
         let commands = chat.commands(user, conversation.id).await?;
-        let versions = chat.versions(user, conversation.id).await?;
         let (queued, conversation) = chat.queued(user, conversation.id).await?;
         let stretch = chat.stretch(user, &conversation, part).await?;
+        let versions = chat.versions(user, conversation.id, &stretch.messages).await?;
         let sought = match part {
             Part::Around(message) => Some(message),
             _ => None,
@@ -216,8 +216,8 @@ pub struct MessageView {
 /// A message among its versions.
 #[derive(Serialize)]
 pub struct VersionView {
-    number: usize,
-    count: usize,
+    number: u32,
+    count: u32,
     previous: Option<String>,
     next: Option<String>,
 }
