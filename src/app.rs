@@ -176,6 +176,10 @@ async fn attach_rooms(
     config: Config,
     engine: Engine,
 ) -> Result<Rocket<Build>, Rocket<Build>> {
+    if let Err(error) = chat::check_database(&store).await {
+        tracing::error!("{error}");
+        return Err(rocket);
+    }
     match store.interrupt_unfinished().await {
         Ok(0) => {}
         Ok(count) => tracing::warn!(count, "replies were cut off when the server last ended"),

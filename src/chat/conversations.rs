@@ -1,13 +1,30 @@
 //! A person's conversations, but for what is said in them.
 
 use super::{Chat, ChatError};
-use crate::domain::{Conversation, ConversationId, Invalid, Message, MessageId, Search, Shelf, Title, User};
+use crate::domain::{
+    Conversation, ConversationId, Invalid, Message, MessageId, Piece, Search, Shelf, Title, User,
+};
 use crate::store::{Found, Place};
 
 /// Most characters of a search; what is behind them is passed over.
 const MAX_SEARCH_CHARS: usize = 200;
 /// Most conversations that can be pinned: they are shown with every page.
 const MAX_PINNED: usize = 50;
+
+/// A place that was found, and what of it is shown.
+pub struct Hit {
+    /// The place.
+    pub found: Found,
+    /// Around the first words that were looked for.
+    pub excerpt: Vec<Piece>,
+}
+
+impl Hit {
+    fn new(search: &Search, found: Found) -> Self {
+        let text = found.message.as_ref().map_or(found.title.as_str(), |message| &message.content);
+        Self { excerpt: search.excerpt(text), found }
+    }
+}
 
 impl Chat {
     /// A new, blank conversation; a blank one that exists already is used again.
@@ -74,11 +91,13 @@ impl Chat {
         typed: &str,
         before: i64,
         at_most: u32,
-    ) -> Result<Option<(Search, Vec<Found>)>, ChatError> {
+    ) -> Result<Option<Vec<Hit>>, ChatError> {
         let typed: String = typed.chars().take(MAX_SEARCH_CHARS).collect();
         let Some(search) = Search::parse(&typed) else { return Ok(None) };
         let found = self.store.search(user.id, &search, before, at_most).await?;
-        Ok(Some((search, found)))
+        // Long texts are taken apart: no work for a thread of the runtime.
+        let hits = move || found.into_iter().map(|found| Hit::new(&search, found)).collect();
+        Ok(Some(tokio::task::spawn_blocking(hits).await.map_err(|_| ChatError::Panicked)?))
     }
 
     /// One conversation of the person's.

@@ -8,7 +8,7 @@ use super::{Chat, ChatError};
 use crate::domain::{
     ApiKey, Conversation, ConversationId, Message, MessageId, Preset, Role, User, UserId, now,
 };
-use crate::store::{KvEntry, KvKey, Store, StoreError};
+use crate::store::{Extent, KvEntry, KvKey, Store, StoreError};
 
 /// The version of the format; `README.md` describes it.
 pub(super) const VERSION: u32 = 1;
@@ -20,6 +20,7 @@ const MESSAGES: u32 = 8;
 const ENTRIES: u32 = 4;
 
 /// An export on its way: ask for the next piece until there is none.
+#[derive(Clone)]
 pub struct Export {
     store: Store,
     user: UserId,
@@ -32,12 +33,16 @@ pub struct Export {
     only_one: bool,
 }
 
+#[derive(Clone)]
 enum Step {
     Head(Box<User>),
     HeadOfOne,
     Conversations(ConversationId),
     Messages(ConversationId, MessageId),
     Entries(KvKey),
+    /// Of a conversation that people read, and the messages behind it.
+    Title(String, ConversationId, VecDeque<MessageId>),
+    Branch(ConversationId, VecDeque<MessageId>),
     End,
 }
 
@@ -65,17 +70,35 @@ impl Chat {
     }
 
     /// What is shown of a conversation, for people to read.
-    pub async fn as_markdown(&self, user: &User, id: ConversationId) -> Result<String, ChatError> {
-        let mut text = format!("# {}\n", self.conversation(user, id).await?.title);
-        for message in self.messages(user, id).await? {
-            let who = if message.role == Role::User { "You" } else { "Assistant" };
-            text += &format!("\n## {who}\n\n{}\n", message.content.trim_matches('\n'));
-        }
-        Ok(text)
+    pub async fn as_markdown(&self, user: &User, id: ConversationId) -> Result<Export, ChatError> {
+        let Conversation { title, head, .. } = self.conversation(user, id).await?;
+        let ids = match head {
+            Some(head) => self.store.branch_ids(user.id, id, head).await?.into(),
+            None => VecDeque::new(),
+        };
+        let (store, step) = (self.store.clone(), Step::Title(format!("# {title}\n"), id, ids));
+        Ok(Export {
+            store,
+            user: user.id,
+            step,
+            conversations: VecDeque::new(),
+            begun: false,
+            only_one: true,
+        })
     }
 }
 
 impl Export {
+    /// Reads everything once, so that what cannot be read is known before the first piece is sent.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn check(&self) -> Result<(), ChatError> {
+        let mut all = self.clone();
+        while all.next().await?.is_some() {}
+        Ok(())
+    }
+
     /// The next piece of the text; none behind its end.
     ///
     /// # Errors
@@ -94,6 +117,11 @@ impl Export {
             Step::Conversations(after) => self.conversation(after).await.map(Some),
             Step::Messages(conversation, after) => self.messages(conversation, after).await.map(Some),
             Step::Entries(after) => self.entries(after).await.map(Some),
+            Step::Title(title, conversation, ids) => {
+                self.step = Step::Branch(conversation, ids);
+                Ok(Some(title))
+            }
+            Step::Branch(conversation, ids) => self.branch(conversation, ids).await,
             Step::End => Ok(None),
         }
     }
@@ -168,6 +196,24 @@ impl Export {
         };
         self.step = Step::Messages(conversation, last.id);
         Ok(messages.iter().map(|message| format!("{}{}", self.comma(), told(message))).collect())
+    }
+
+    /// The next messages of a branch, as people read them.
+    async fn branch(
+        &mut self,
+        conversation: ConversationId,
+        mut ids: VecDeque<MessageId>,
+    ) -> Result<Option<String>, ChatError> {
+        let next: Vec<MessageId> = ids.drain(..ids.len().min(MESSAGES as usize)).collect();
+        let Some(last) = next.last() else { return Ok(None) };
+        let extent = Extent { messages: MESSAGES.min(next.len() as u32), ..Extent::WHOLE };
+        let messages = self.store.stretch(self.user, conversation, *last, extent).await?;
+        self.step = Step::Branch(conversation, ids);
+        let told = |message: &Message| {
+            let who = if message.role == Role::User { "You" } else { "Assistant" };
+            format!("\n## {who}\n\n{}\n", message.content.trim_matches('\n'))
+        };
+        Ok(Some(messages.iter().map(told).collect()))
     }
 
     async fn entries(&mut self, after: KvKey) -> Result<String, ChatError> {

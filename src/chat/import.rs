@@ -285,6 +285,10 @@ fn conversation(told: ConversationTold, max_title_chars: usize) -> Result<Import
     let mut open = vec![None];
     while let Some(parent) = open.pop() {
         for message in following.remove(&parent).unwrap_or_default() {
+            if message.content.len() > Message::MOST_BYTES {
+                let most = Message::MOST_BYTES >> 20;
+                return Err(format!("a message in “{}” is longer than {most} MiB", told.title));
+            }
             let (old, new) = (message.id, MessageId::new());
             if new_ids.insert(old, new).is_some() {
                 return Err("two messages have the same id".into());

@@ -38,10 +38,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 pub use completion::Completion;
+pub use conversations::Hit;
 pub use delivery::CompletionEvents;
 pub use error::ChatError;
 pub use export::Export;
 pub use follow::{Follower, ReplyEvent};
+pub use housekeeping::check_database;
 pub use import::Taken;
 pub use live::{Live, LiveReply, LiveWriter};
 pub use parameters::{PRESET_FIELD, ParameterField, Refused, Typed};

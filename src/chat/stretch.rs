@@ -2,6 +2,7 @@
 
 use super::{Chat, ChatError};
 use crate::domain::{Conversation, Message, MessageId, User};
+use crate::store::Extent;
 
 /// Messages of a stretch.
 const STRETCH: u32 = 40;
@@ -9,6 +10,8 @@ const STRETCH: u32 = 40;
 const BEFORE: u32 = 6;
 /// Most messages of one, however far back it begins; the latest are shown by a click then.
 const MOST: u32 = 200;
+/// Most bytes of what they say.
+const MOST_BYTES: i64 = 2 << 20;
 
 /// Which messages of a conversation are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +55,9 @@ impl Chat {
             }
             Part::Since(message) => (head, since(message).await?.map_or(STRETCH, |distance| distance + 1)),
         };
-        let (skip, at_most) = (length.saturating_sub(MOST), length.min(MOST));
-        let messages = self.store.stretch(user.id, conversation.id, end, skip, at_most).await?;
+        let extent =
+            Extent { skip: length.saturating_sub(MOST), messages: length.min(MOST), bytes: MOST_BYTES };
+        let messages = self.store.stretch(user.id, conversation.id, end, extent).await?;
         let earlier = messages.first().and_then(|first| first.parent_id);
         Ok(Stretch { messages, earlier })
     }

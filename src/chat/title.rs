@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{Chat, ChatError, reasoning};
 use crate::domain::{Conversation, ConversationId, MessageStatus, PromptMessage, Role, Title, User, UserId};
 use crate::plugins::{Context, PluginSet};
+use crate::store::Extent;
 
 /// Most conversations that are being named at the same time; further ones keep their first words.
 const MOST: usize = 8;
@@ -114,7 +115,9 @@ async fn try_to_name(
     user: UserId,
     conversation: ConversationId,
 ) -> Result<(), ChatError> {
-    let branch = chat.store.branch(user, conversation).await?;
+    let Some(head) = chat.store.find_conversation(user, conversation).await?.head else { return Ok(()) };
+    let exchange = Extent { messages: 3, ..Extent::WHOLE };
+    let branch = chat.store.stretch(user, conversation, head, exchange).await?;
     if branch.len() != 2
         || branch.iter().any(|it| it.status != MessageStatus::Complete || it.content.is_empty())
     {

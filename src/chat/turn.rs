@@ -16,7 +16,10 @@ use super::{Chat, ChatError, LiveWriter, title};
 use crate::domain::{Mark, Message, MessageStatus, UserId};
 use crate::engine::{Grammar, Place, Task};
 use crate::plugins::{Context, Denied, PluginSet, ResponseAction, Retry};
-use crate::store::Outcome;
+use crate::store::{Extent, Outcome};
+
+/// What of a conversation can become part of a prompt: more than fits any context. What is older is not even counted.
+const HISTORY: Extent = Extent { skip: 0, messages: 20_000, bytes: 8 << 20 };
 
 /// How long to wait before the end of a reply is offered to a failing database again.
 const STORE_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -116,7 +119,7 @@ impl ReplyTask {
     /// The history as `on_prompt` leaves it.
     async fn request(&self, marks: &mut Vec<Mark>, story: &mut Story) -> Result<Request, ChatError> {
         let conversation = self.reply.conversation_id;
-        let branch = self.chat.store.branch_to(self.user, conversation, self.reply.id).await?;
+        let branch = self.chat.store.stretch(self.user, conversation, self.reply.id, HISTORY).await?;
         let mut own = self.chat.in_effect(self.user, conversation).await?;
         if !self.reply.content.is_empty() {
             own = own.of_a_continuation();

@@ -8,7 +8,7 @@ use super::LiveWriter;
 use super::checkpoints::{Checkpoints, Deleted};
 use super::trace::Story;
 use super::turn::{ReplyTask, told_to_stop, unfinished};
-use crate::domain::{FinishReason, MessageStatus};
+use crate::domain::{FinishReason, Message, MessageStatus};
 use crate::engine::{Event, Finished, Generation};
 use crate::plugins::{Denied, ReplyStream};
 use crate::store::Outcome;
@@ -98,7 +98,7 @@ impl<'a> Writing<'a> {
         }
     }
 
-    /// Lets a piece through; whether a plugin ends the reply with it. What comes after that is nothing any more.
+    /// Lets a piece through; whether the reply ends with it: a plugin says so, or it is as long as a message may be. What comes after that is nothing any more.
     async fn push(&mut self, text: String) -> Result<bool, Denied> {
         if self.stopped {
             return Ok(false);
@@ -108,7 +108,7 @@ impl<'a> Writing<'a> {
         self.publish(&released.text);
         self.checkpoints.changed();
         self.stopped = released.stop;
-        Ok(released.stop)
+        Ok(released.stop || self.outcome.content.len() > Message::MOST_BYTES)
     }
 
     async fn finish(mut self, mut end: Finished, is_opened: bool) -> Result<Outcome, Denied> {

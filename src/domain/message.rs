@@ -125,6 +125,11 @@ pub struct Message {
     pub created_at: UnixMillis,
 }
 
+impl Message {
+    /// Most bytes of what one says, wherever it comes from: twice what the longest message may be that a person can type.
+    pub const MOST_BYTES: usize = 8 << 20;
+}
+
 /// A message on its way into a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromptMessage {

@@ -1,3 +1,5 @@
+//! A copy of the database, and whether it can be read.
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,6 +29,10 @@ impl Store {
                 _ => refused(&e),
             }
         })?;
+        if let Err(damage) = self.check().await {
+            std::fs::remove_file(&path).map_err(|e| refused(&e))?;
+            return Err(refused(&damage.to_string().trim_end_matches('.')));
+        }
         let copied = sqlx::query("VACUUM INTO $1").bind(target).execute(&self.pool).await;
         let written = match copied {
             Ok(_) => sync(&path).await.map_err(|e| refused(&e)),
@@ -38,6 +44,30 @@ impl Store {
             tracing::warn!(file = %path.display(), error = %e, "an unfinished backup could not be removed");
         }
         written
+    }
+}
+
+impl Store {
+    /// Reads the whole database once.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a part of it cannot be read.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&self.pool).await?;
+        match found.as_str() {
+            "ok" => Ok(()),
+            _ => {
+                Err(StoreError::Damaged(format!(" ({})", found.replace('\n', " ").trim_matches(['*', ' ']))))
+            }
+        }
+    }
+
+    /// Bytes of the database.
+    pub async fn size(&self) -> Result<u64, StoreError> {
+        let size =
+            sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
+        let size: i64 = size.fetch_one(&self.pool).await?;
+        Ok(size.cast_unsigned())
     }
 }
 

@@ -23,6 +23,12 @@ pub enum StoreError {
     /// The database cannot serve now, and may later: locked, disk full, closing. Nothing was written.
     #[error("{0}")]
     Unavailable(&'static str, #[source] sqlx::Error),
+    /// A part of the file cannot be read. What the database says of it is the source, or stands in the sentence.
+    #[error(
+        "The database is damaged{0}. Stop the server, keep a copy of its files, and put the last backup in their place; \
+         README says how."
+    )]
+    Damaged(String),
     /// The database cannot be opened, or a backup cannot be made; the sentence names the file and the reason.
     #[error("{0}")]
     Refused(String),
@@ -51,6 +57,7 @@ impl From<sqlx::Error> for StoreError {
             Io(_) => Self::Unavailable("The database cannot be reached.", error),
             // Every foreign key points at an owner: it was deleted in the meantime.
             sqlx::Error::Database(e) if e.is_foreign_key_violation() => Self::NotFound,
+            sqlx::Error::Database(e) if is_damage(e.as_ref()) => Self::Damaged(String::new()),
             sqlx::Error::Database(e) => match e.code().and_then(|code| sqlite_trouble(&code)) {
                 Some(sentence) => Self::Unavailable(sentence, error),
                 None => Self::Unexpected(error),
@@ -58,6 +65,12 @@ impl From<sqlx::Error> for StoreError {
             _ => Self::Unexpected(error),
         }
     }
+}
+
+/// Whether SQLite met a page that it cannot understand.
+fn is_damage(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
 /// The sentence for the SQLite result codes that come from the machine and not from a statement.

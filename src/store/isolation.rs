@@ -1,7 +1,7 @@
 //! Two people, and every method that names a conversation or a key: what is one's is not there for the other.
 
 use super::testing::{complete, key, listed, store, turn, user};
-use super::{Store, StoreError, Versions};
+use super::{Extent, Store, StoreError, Versions};
 use crate::domain::{ApiKeyId, ConversationId, MessageId, Parameters, Search, Shelf, Title, Trace, UserId};
 
 /// What each method answers about the conversation and the reply in it, to `user`.
@@ -22,7 +22,7 @@ async fn attempts(
         ("trace", store.trace(user, conversation, reply).await.map(drop)),
         ("neighbour", store.neighbour(user, conversation).await.map(drop)),
         ("put_on_shelf", store.put_on_shelf(user, conversation, Shelf::Pinned).await),
-        ("stretch", store.stretch(user, conversation, reply, 0, 1).await.map(drop)),
+        ("stretch", store.stretch(user, conversation, reply, Extent::WHOLE).await.map(drop)),
         ("rename", store.rename_conversation(user, conversation, &title).await),
         (
             "begin_answered_turn",

@@ -56,6 +56,22 @@ macro_rules! branch_back_while {
 }
 pub(super) use branch_back_while;
 
+/// How much of a branch is read, from its end on.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Messages that are passed over before.
+    pub skip: u32,
+    /// Most messages.
+    pub messages: u32,
+    /// Most bytes of what they say, where there is more than one.
+    pub bytes: i64,
+}
+
+impl Extent {
+    /// All of it.
+    pub const WHOLE: Self = Self { skip: 0, messages: u32::MAX, bytes: i64::MAX };
+}
+
 impl Store {
     /// The branch of a conversation that is shown, from its first message to its head.
     pub async fn branch(
@@ -76,7 +92,23 @@ impl Store {
         conversation: ConversationId,
         message: MessageId,
     ) -> Result<Vec<Message>, StoreError> {
-        self.stretch(user, conversation, message, 0, u32::MAX).await
+        self.stretch(user, conversation, message, Extent::WHOLE).await
+    }
+
+    /// The ids of the branch that ends at a message, the oldest first.
+    pub async fn branch_ids(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        message: MessageId,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let ids = sqlx::query_scalar(concat!(
+            branch_back_while!("1 = 1"),
+            "SELECT id FROM branch ORDER BY distance DESC"
+        ));
+        let ids = ids.bind(conversation).bind(user).bind(message);
+        let ids: Vec<MessageId> = ids.fetch_all(self.of(conversation)).await?;
+        if ids.is_empty() { Err(StoreError::NotFound) } else { Ok(ids) }
     }
 
     /// How many messages lie between one and a later one that follows from it; none where it does not.
@@ -100,24 +132,28 @@ impl Store {
         Ok(distance.map(|distance| u32::try_from(distance).unwrap_or(u32::MAX)))
     }
 
-    /// The end of the branch that ends at a message, without the last `skip`: at most so many, the oldest first.
+    /// The end of the branch that ends at a message, the oldest first. At least its last message, however large.
     pub async fn stretch(
         &self,
         user: UserId,
         conversation: ConversationId,
         message: MessageId,
-        skip: u32,
-        at_most: u32,
+        extent: Extent,
     ) -> Result<Vec<Message>, StoreError> {
         let branch: Vec<Message> = sqlx::query_as(concat!(
             branch_back_while!("b.distance + 1 < $4"),
-            "SELECT m.* FROM branch b JOIN messages m ON m.id = b.id WHERE b.distance >= $5 ORDER BY b.distance DESC"
+            ", sized (id, distance, bytes) AS ( \
+                 SELECT b.id, b.distance, SUM(octet_length(m.content)) OVER (ORDER BY b.distance) \
+                 FROM branch b JOIN messages m ON m.id = b.id WHERE b.distance >= $5) \
+             SELECT m.* FROM sized s JOIN messages m ON m.id = s.id WHERE s.bytes <= $6 OR s.distance = $5 \
+             ORDER BY s.distance DESC"
         ))
         .bind(conversation)
         .bind(user)
         .bind(message)
-        .bind(i64::from(skip) + i64::from(at_most))
-        .bind(i64::from(skip))
+        .bind(i64::from(extent.skip) + i64::from(extent.messages))
+        .bind(i64::from(extent.skip))
+        .bind(extent.bytes)
         .fetch_all(self.of(conversation))
         .await?;
         if branch.is_empty() { Err(StoreError::NotFound) } else { Ok(branch) }

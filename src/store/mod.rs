@@ -42,6 +42,7 @@ use tokio::sync::{Notify, Semaphore};
 pub use error::StoreError;
 pub use export::{KvEntry, KvKey};
 pub use import::Imported;
+pub use messages::Extent;
 pub use pool::{Database, FiresidePool, sqlite_url};
 pub use search::{Found, FoundMessage};
 pub use shelves::Place;

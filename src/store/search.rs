@@ -31,7 +31,7 @@ pub struct FoundMessage {
     pub id: MessageId,
     /// Who wrote it.
     pub role: Role,
-    /// What it says.
+    /// What it says, up to 100,000 characters.
     pub content: String,
     /// When it was written.
     pub created_at: UnixMillis,
@@ -61,8 +61,8 @@ impl FromRow<'_, AnyRow> for Found {
 /// What is told of a place.
 macro_rules! columns {
     () => {
-        "SELECT s.id AS position, c.id AS conversation_id, c.title, c.shelf, m.id AS message_id, m.role, m.content, \
-             m.created_at "
+        "SELECT s.id AS position, c.id AS conversation_id, c.title, c.shelf, m.id AS message_id, m.role, \
+             substr(m.content, 1, 100000) AS content, m.created_at "
     };
 }
 

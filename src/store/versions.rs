@@ -147,6 +147,9 @@ impl Store {
         message: MessageId,
     ) -> Result<Conversation, StoreError> {
         let branch = self.branch_ids(user, conversation, message).await?;
+        if self.running_reply(user, conversation).await?.is_some_and(|running| branch.contains(&running)) {
+            return Err(StoreError::ReplyRunning);
+        }
         let fork =
             if conversation.is_temporary() { ConversationId::temporary() } else { ConversationId::new() };
         let mut write = self.write_in(conversation).await?;
@@ -168,28 +171,6 @@ impl Store {
         let source = Copies { from: conversation, to: fork, ids: copies.into_iter(), parent: None };
         self.arrive(user, fork, head, source).await?;
         self.find_conversation(user, fork).await
-    }
-
-    /// The ids of the branch that ends at a message, the oldest first.
-    async fn branch_ids(
-        &self,
-        user: UserId,
-        conversation: ConversationId,
-        message: MessageId,
-    ) -> Result<Vec<MessageId>, StoreError> {
-        let rows = sqlx::query(concat!(
-            branch_back_while!("1 = 1"),
-            "SELECT b.id, m.status FROM branch b JOIN messages m ON m.id = b.id ORDER BY b.distance DESC"
-        ));
-        let rows = rows.bind(conversation).bind(user).bind(message).fetch_all(self.of(conversation)).await?;
-        let mut ids = Vec::with_capacity(rows.len());
-        for row in rows {
-            if row.try_get::<MessageStatus, _>("status")? == MessageStatus::Generating {
-                return Err(StoreError::ReplyRunning);
-            }
-            ids.push(row.try_get("id")?);
-        }
-        if ids.is_empty() { Err(StoreError::NotFound) } else { Ok(ids) }
     }
 }
 

@@ -81,6 +81,7 @@ impl From<&StoreError> for Answer {
             StoreError::NotFound => Self::new(Status::NotFound, NOT_FOUND),
             StoreError::ReplyRunning => Self::new(Status::Conflict, error),
             StoreError::TemporaryFull => Self::new(Status::InsufficientStorage, error),
+            StoreError::Damaged(_) => Self::new(Status::InternalServerError, error),
             StoreError::Unavailable(..) => Self::new(Status::ServiceUnavailable, error).retry(),
             _ => Self::new(Status::InternalServerError, BROKEN),
         }

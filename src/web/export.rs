@@ -21,9 +21,8 @@ struct Download<T> {
 }
 
 #[get("/account/export")]
-async fn everything(user: SignedIn, chat: &State<Chat>) -> Download<TextStream![String]> {
-    let name = attachment(user.name.as_str(), "json");
-    Download { inner: (ContentType::JSON, pieces(chat.export(&user))), name }
+async fn everything(user: SignedIn, chat: &State<Chat>) -> Result<Download<TextStream![String]>, WebError> {
+    download(chat.export(&user), ContentType::JSON, attachment(user.name.as_str(), "json")).await
 }
 
 #[get("/c/<id>/export.json")]
@@ -33,7 +32,7 @@ async fn as_json(
     chat: &State<Chat>,
 ) -> Result<Download<TextStream![String]>, WebError> {
     let name = attachment(chat.conversation(&user, id).await?.title.as_str(), "json");
-    Ok(Download { inner: (ContentType::JSON, pieces(chat.export_one(&user, id).await?)), name })
+    download(chat.export_one(&user, id).await?, ContentType::JSON, name).await
 }
 
 #[get("/c/<id>/export.md")]
@@ -41,28 +40,33 @@ async fn as_markdown(
     user: SignedIn,
     id: ConversationId,
     chat: &State<Chat>,
-) -> Result<Download<String>, WebError> {
+) -> Result<Download<TextStream![String]>, WebError> {
     let name = attachment(chat.conversation(&user, id).await?.title.as_str(), "md");
-    Ok(Download { inner: (ContentType::Markdown, chat.as_markdown(&user, id).await?), name })
+    download(chat.as_markdown(&user, id).await?, ContentType::Markdown, name).await
 }
 
-/// Read and sent page by page. When the database fails on the way the text ends there, and is no whole JSON.
-fn pieces(mut export: Export) -> TextStream![String] {
-    TextStream! {
-        while let Some(piece) = next(&mut export).await {
-            yield piece;
+/// Read and sent page by page. A body that breaks off looks like one that has ended, so everything is read once before: a
+/// database that is damaged is an error, and no half of a file.
+async fn download(
+    mut export: Export,
+    kind: ContentType,
+    name: Header<'static>,
+) -> Result<Download<TextStream![String]>, WebError> {
+    export.check().await?;
+    let pieces = TextStream! {
+        loop {
+            match export.next().await {
+                Ok(Some(piece)) => yield piece,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "an export was cut off");
+                    yield format!("\n\nThis file is not complete: {error}\n");
+                    break;
+                }
+            }
         }
-    }
-}
-
-async fn next(export: &mut Export) -> Option<String> {
-    match export.next().await {
-        Ok(piece) => piece,
-        Err(error) => {
-            tracing::error!(%error, "an export was cut off");
-            None
-        }
-    }
+    };
+    Ok(Download { inner: (kind, pieces), name })
 }
 
 /// A name of letters that every file system takes.

@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn};
-use crate::chat::Chat;
-use crate::domain::{Piece, Search, Shelf, in_iso, in_words};
-use crate::store::Found;
+use crate::chat::{Chat, Hit};
+use crate::domain::{Piece, Shelf, in_iso, in_words};
 
 /// Places of one page.
 const PAGE: u32 = 20;
@@ -56,30 +55,30 @@ async fn search(
 }
 
 impl FoundView {
-    fn new(q: &str, further: bool, result: Option<(Search, Vec<Found>)>) -> Self {
+    fn new(q: &str, further: bool, result: Option<Vec<Hit>>) -> Self {
         let q = q.to_owned();
-        let Some((search, mut found)) = result else {
+        let Some(mut found) = result else {
             return Self { q, sought: false, further, found: Vec::new(), more: None };
         };
         let more = found.len() > PAGE as usize;
         found.truncate(PAGE as usize);
-        let more = found.last().filter(|_| more).map(|last| last.position);
-        let found = found.into_iter().map(|found| PlaceView::new(&search, found)).collect();
+        let more = found.last().filter(|_| more).map(|last| last.found.position);
+        let found = found.into_iter().map(PlaceView::from).collect();
         Self { q, sought: true, further, found, more }
     }
 }
 
-impl PlaceView {
-    fn new(search: &Search, found: Found) -> Self {
+impl From<Hit> for PlaceView {
+    fn from(Hit { found, excerpt: pieces }: Hit) -> Self {
         let (title, archived) = (found.title.to_string(), found.shelf == Shelf::Archived);
         let page = format!("/c/{}", found.conversation);
         match found.message {
-            None => Self { url: page, pieces: search.excerpt(&title), title, archived, role: None, at: None },
+            None => Self { url: page, pieces, title, archived, role: None, at: None },
             Some(message) => Self {
                 url: format!("{page}?at={0}#message-{0}", message.id),
                 title,
                 archived,
-                pieces: search.excerpt(&message.content),
+                pieces,
                 role: Some(message.role.as_str()),
                 at: Some((in_iso(message.created_at), in_words(message.created_at))),
             },

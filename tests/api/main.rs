@@ -9,6 +9,7 @@ mod accounts;
 mod admin_plugins;
 mod configuration;
 mod crashes;
+mod damage;
 mod draft;
 mod export;
 mod finding;
