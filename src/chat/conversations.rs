@@ -137,6 +137,7 @@ impl Chat {
         let neighbour = self.store.neighbour(user.id, id).await?;
         let running = self.store.running_reply(user.id, id).await?;
         self.store.delete_conversation(user.id, id).await?;
+        self.sums.forget(user.id);
         if let Some(reply) = running {
             self.live.stop(reply);
         }

@@ -18,6 +18,15 @@ pub enum ChatError {
     /// The database; `NotFound` also for what belongs to somebody else.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The person keeps as much as the operator allows.
+    #[error(
+        "Your conversations take all the {mib} MiB that this server keeps for you. Delete some; “Download everything” on the \
+         page of your account keeps a copy."
+    )]
+    StorageFull {
+        /// The limit.
+        mib: u64,
+    },
     /// A thread of the server ended in the middle of the work.
     #[error("The server could not finish this step. Try again.")]
     Panicked,

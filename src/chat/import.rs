@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::error::Category;
 use tokio::runtime::Handle;
 
+use super::storage::{Running, Storage};
 use super::{Chat, ChatError, export};
 use crate::domain::{
     ConversationId, FinishReason, Invalid, Mark, Message, MessageId, MessageStatus, Parameters, Role, Shelf,
@@ -21,9 +22,6 @@ use crate::store::{Imported, Store};
 
 /// Most bytes of one conversation in the file, and of anything between two of them.
 const MAX_CONVERSATION_BYTES: usize = 64 << 20;
-
-/// Imports that run at the same time; further ones wait.
-pub(super) const AT_ONCE: usize = 2;
 
 /// How much came over.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,14 +74,16 @@ impl Chat {
     /// # Errors
     /// A sentence that says where the file is wrong, and what was taken over before.
     pub async fn import(&self, user: &User, file: PathBuf) -> Result<Taken, ChatError> {
-        let _permit = self.imports.acquire().await.map_err(|_| ChatError::Panicked)?;
+        let running = self.imports.begin(user.id).await?;
+        self.sums.forget(user.id);
+        let room = self.storage(user).await?;
         let (store, user, max_title_chars) = (self.store.clone(), user.id, self.config.max_title_chars);
         let import = move || -> Result<Taken, ChatError> {
             let unreadable = |error: io::Error| Invalid(format!("The file cannot be read: {error}."));
             let file = io::BufReader::new(std::fs::File::open(file).map_err(unreadable)?);
             let here = Handle::current().block_on(store.titles(user))?;
             let (taken, why, failed) = (Taken::default(), Some(NO_EXPORT.to_owned()), None);
-            let mut sink = Sink { store, user, max_title_chars, here, taken, why, failed };
+            let mut sink = Sink { store, user, max_title_chars, here, taken, why, failed, running, room };
             let read = read(file, &mut sink);
             match (sink.failed, read) {
                 (Some(error), _) => Err(error),
@@ -94,7 +94,9 @@ impl Chat {
                 }
             }
         };
-        tokio::task::spawn_blocking(import).await.map_err(|_| ChatError::Panicked)?
+        let imported = tokio::task::spawn_blocking(import).await.map_err(|_| ChatError::Panicked)?;
+        self.sums.forget(user);
+        imported
     }
 }
 
@@ -138,6 +140,8 @@ struct Sink {
     why: Option<String>,
     /// The database refused; it is no fault of the file's.
     failed: Option<ChatError>,
+    running: Running,
+    room: Storage,
 }
 
 impl Sink {
@@ -149,8 +153,11 @@ impl Sink {
             imported.title = Title::stored(format!("{title}{COPY}"));
             self.taken.copies += 1;
         }
+        self.room.used += imported.messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
+        self.room.check().map_err(|full| full.to_string().trim_end_matches('.').to_owned())?;
+        let written = &self.running.written;
         // This is no thread of the runtime's.
-        if let Err(error) = Handle::current().block_on(self.store.import(self.user, &imported)) {
+        if let Err(error) = Handle::current().block_on(self.store.import(self.user, &imported, written)) {
             self.failed = Some(error.into());
             return Err("the database refused".into());
         }

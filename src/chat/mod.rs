@@ -24,6 +24,7 @@ mod reasoning;
 mod render;
 mod request;
 mod services;
+mod storage;
 mod stretch;
 mod title;
 mod trace;
@@ -35,7 +36,7 @@ mod writing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use completion::Completion;
 pub use conversations::Hit;
@@ -51,6 +52,7 @@ pub use plugin_settings::{Filled, PluginSwitch};
 pub use queued::{Queued, Sent};
 pub use request::{CompletionEnd, CompletionEvent, CompletionRequest, Piece};
 pub use services::services;
+pub use storage::Storage;
 pub use stretch::{Part, Stretch};
 pub use workshop::{Script, restore_plugin_states};
 
@@ -58,8 +60,8 @@ use self::trace::Story;
 use self::turn::ReplyTask;
 use crate::config::{ChatConfig, LimitsConfig};
 use crate::domain::{
-    ConversationId, Invalid, Mark, Message, MessageId, PromptMessage, Role, SamplingParams, Title, User,
-    UserId, UserText,
+    ConversationId, Invalid, Mark, Message, MessageId, PromptMessage, Role, SamplingParams, SendKey, Title,
+    User, UserId, UserText,
 };
 use crate::engine::{Engine, EngineState, Model, Place};
 use crate::plugins::{Context, MessageAction, PluginSet, Plugins, Recorder, RequestSource};
@@ -74,7 +76,8 @@ pub struct Chat {
     live: Live,
     naming: title::Naming,
     queues: queued::Queues,
-    imports: Arc<Semaphore>,
+    imports: storage::Imports,
+    sums: storage::Sums,
     config: ChatConfig,
     generation: SamplingParams,
     limits: LimitsConfig,
@@ -101,7 +104,8 @@ impl Chat {
             live: Live::default(),
             naming: title::Naming::default(),
             queues: queued::Queues::default(),
-            imports: Arc::new(Semaphore::new(import::AT_ONCE)),
+            imports: storage::Imports::default(),
+            sums: storage::Sums::default(),
             config,
             generation,
             limits,
@@ -141,9 +145,10 @@ impl Chat {
         user: &User,
         conversation: ConversationId,
         text: UserText,
+        key: Option<SendKey>,
     ) -> Result<Turn, ChatError> {
         self.check_quiet(user, conversation).await?;
-        self.turn(user, conversation, None, text).await
+        self.turn(user, conversation, None, text, key).await
     }
 
     /// A turn in a quiet conversation, perhaps with another version of a message.
@@ -153,7 +158,9 @@ impl Chat {
         conversation: ConversationId,
         instead_of: Option<MessageId>,
         text: UserText,
+        key: Option<SendKey>,
     ) -> Result<Turn, ChatError> {
+        self.storage(user).await?.check()?;
         let place = self.engine.reserve(user.id)?;
         let plugins = self.plugins_of(user, Some(conversation)).await?;
         let context = self.context(user, conversation);
@@ -163,8 +170,10 @@ impl Chat {
                 let text = self.parse_text(&text)?;
                 self.check_fits(user.id, conversation, text.as_str()).await?;
                 let turn = self.new_turn(conversation, instead_of, text.into_string(), outcome.marks);
+                let turn = NewTurn { key, ..turn };
                 let writer = self.live.open(turn.reply_id);
                 let turn = self.store.begin_turn(user.id, conversation, turn).await?;
+                self.sums.add(user.id, &turn.user_message.content);
                 self.start(user.id, turn.reply.clone(), place, writer, plugins, context);
                 Ok(turn)
             }
@@ -173,6 +182,7 @@ impl Chat {
                 let reply = answer::release(&plugins, &context, reply, &mut marks).await?;
                 let message = self.parse_text(&message)?.into_string();
                 let turn = self.new_turn(conversation, instead_of, message, turn::without_doubles(marks));
+                let turn = NewTurn { key, ..turn };
                 let trace = Story::default().end(&context.trace).await;
                 let begun = self.store.begin_answered_turn(user.id, conversation, turn, reply, &trace);
                 let turn = begun.await?;
@@ -257,7 +267,7 @@ impl Chat {
         marks: Vec<Mark>,
     ) -> NewTurn {
         let title = Title::from_first_words(&text, self.config.max_title_chars);
-        NewTurn { reply_id: MessageId::within(conversation), instead_of, text, title, marks }
+        NewTurn { reply_id: MessageId::within(conversation), instead_of, text, title, marks, key: None }
     }
 
     fn context(&self, user: &User, conversation: ConversationId) -> Context {

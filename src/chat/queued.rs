@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Chat, ChatError};
-use crate::domain::{Conversation, ConversationId, Invalid, MessageId, User, UserId, UserText};
+use crate::domain::{Conversation, ConversationId, Invalid, MessageId, SendKey, User, UserId, UserText};
 use crate::store::{StoreError, Turn};
 
 /// Most messages that wait in one conversation.
@@ -22,6 +22,8 @@ pub struct Queued {
     pub id: MessageId,
     /// What was typed, before any plugin has seen it.
     pub text: UserText,
+    /// What tells it from the same message that arrives again.
+    key: Option<SendKey>,
     /// Why it could not be sent; it waits for its person then.
     pub problem: Option<String>,
     /// It is being sent: whoever looks now finds it here, in the conversation, or in both, but always somewhere.
@@ -50,10 +52,19 @@ impl Queues {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, conversation: ConversationId, text: UserText) -> Result<Queued, ChatError> {
+    /// The message that waits already, where its key is the same.
+    fn push(
+        &self,
+        conversation: ConversationId,
+        text: UserText,
+        key: Option<SendKey>,
+    ) -> Result<Queued, ChatError> {
         let mut waiting = self.lock();
         let others = waiting.len();
         let queue = waiting.entry(conversation).or_default();
+        if let Some(same) = queue.iter().find(|queued| key.is_some() && queued.key == key) {
+            return Ok(same.clone());
+        }
         if queue.len() >= MOST || (queue.is_empty() && others >= MOST_CONVERSATIONS) {
             let sentence = format!("{} messages wait here already. Let the reply come first.", queue.len());
             if queue.is_empty() {
@@ -61,7 +72,7 @@ impl Queues {
             }
             return Err(Invalid(sentence).into());
         }
-        let queued = Queued { id: MessageId::new(), text, problem: None, leaving: false };
+        let queued = Queued { id: MessageId::new(), text, key, problem: None, leaving: false };
         queue.push_back(queued.clone());
         Ok(queued)
     }
@@ -126,18 +137,27 @@ impl Drop for Leaving<'_> {
 }
 
 impl Chat {
-    /// Sends a message, or lets it wait for the reply that is running.
+    /// Sends a message, or lets it wait for the reply that is running. One that was sent with the same key is not sent again.
     pub async fn send_or_queue(
         &self,
         user: &User,
         conversation: ConversationId,
         text: UserText,
+        key: Option<SendKey>,
     ) -> Result<Sent, ChatError> {
-        match self.send(user, conversation, text.clone()).await {
-            Err(ChatError::Store(StoreError::ReplyRunning)) => {}
-            sent => return sent.map(|turn| Sent::Now(Box::new(turn))),
+        let now = |turn| Ok(Sent::Now(Box::new(turn)));
+        let sent = self.send(user, conversation, text.clone(), key.clone()).await;
+        if let (Some(key), Err(ChatError::Store(StoreError::AlreadySent | StoreError::ReplyRunning))) =
+            (&key, &sent)
+            && let Some(turn) = self.store.sent_turn(user.id, conversation, key).await?
+        {
+            return now(turn);
         }
-        let queued = self.queues.push(conversation, text)?;
+        match sent {
+            Err(ChatError::Store(StoreError::ReplyRunning)) => {}
+            sent => return sent.and_then(now),
+        }
+        let queued = self.queues.push(conversation, text, key)?;
         // The reply may have ended meanwhile.
         if self.check_quiet(user, conversation).await.is_ok() {
             self.send_next(user.id, conversation).await;
@@ -180,10 +200,10 @@ impl Chat {
         let Some(next) = self.queues.send(conversation) else { return };
         let sent = async {
             let user = self.store.find_user(user).await?;
-            self.turn(&user, conversation, None, next.queued.text.clone()).await
+            self.turn(&user, conversation, None, next.queued.text.clone(), next.queued.key.clone()).await
         };
         match sent.await {
-            Ok(_) | Err(ChatError::Store(StoreError::NotFound)) => next.sent(),
+            Ok(_) | Err(ChatError::Store(StoreError::NotFound | StoreError::AlreadySent)) => next.sent(),
             Err(ChatError::Store(StoreError::ReplyRunning)) => drop(next),
             Err(error) => next.refused(error.to_string()),
         }
@@ -201,8 +221,8 @@ mod tests {
     #[test]
     fn messages_leave_in_their_order_and_one_with_a_problem_holds_up_the_rest() {
         let (queues, here) = (Queues::default(), ConversationId::new());
-        let all: Vec<_> = ["one", "two", "three"].map(|it| queues.push(here, text(it)).unwrap()).into();
-        assert!(queues.push(here, text("four")).is_err());
+        let all: Vec<_> = ["one", "two", "three"].map(|it| queues.push(here, text(it), None).unwrap()).into();
+        assert!(queues.push(here, text("four"), None).is_err());
 
         let one = queues.send(here).unwrap();
         assert!(queues.send(here).is_none(), "it is sent once");

@@ -182,6 +182,7 @@ impl ReplyTask {
 
     /// Stores the end of the reply, as often as it takes while the database is out of reach.
     async fn commit(&self, outcome: &Outcome, writer: &LiveWriter) {
+        self.chat.sums.add(self.user, &outcome.content);
         while let Err(error) = self.chat.store.finish(self.reply.id, outcome).await {
             tracing::error!(reply = %self.reply.id, %error, "the end of a reply could not be stored; trying again");
             if *self.chat.stopping.borrow() {

@@ -84,7 +84,7 @@ impl Chat {
             _ => {
                 let text = self.parse_text(text)?;
                 self.check_quiet(user, conversation).await?;
-                Ok(self.turn(user, conversation, Some(message), text).await?.reply)
+                Ok(self.turn(user, conversation, Some(message), text, None).await?.reply)
             }
         }
     }
@@ -113,6 +113,7 @@ impl Chat {
         message: MessageId,
     ) -> Result<Conversation, ChatError> {
         // A long branch takes a while, and its person may go: what was begun is ended all the same.
+        self.storage(user).await?.check()?;
         let (store, user) = (self.store.clone(), user.id);
         let fork = tokio::spawn(async move { store.fork(user, conversation, message).await });
         Ok(fork.await.map_err(|_| ChatError::Panicked)??)

@@ -195,6 +195,8 @@ pub struct ChatConfig {
     pub max_title_chars: usize,
     /// Largest file of conversations that a person may bring along, in MiB.
     pub max_import_mib: u32,
+    /// Most that the conversations of one person may take, in MiB; 0 = no limit.
+    pub max_storage_mib: u32,
 }
 
 impl Default for ChatConfig {
@@ -206,6 +208,7 @@ impl Default for ChatConfig {
             max_message_chars: 32_000,
             max_title_chars: 80,
             max_import_mib: 256,
+            max_storage_mib: 2048,
         }
     }
 }
@@ -219,6 +222,7 @@ impl ChatConfig {
         }
         within("max_message_chars", self.max_message_chars, 1, 1_000_000)?;
         within("max_import_mib", self.max_import_mib, 1, 65_536)?;
+        within("max_storage_mib", self.max_storage_mib, 0, 1 << 24)?;
         within("max_title_chars", self.max_title_chars, 10, 500)
     }
 }

@@ -13,6 +13,7 @@ mod plugin_data;
 mod preset;
 mod sampling;
 mod search;
+mod send_key;
 mod time;
 mod trace;
 mod user;
@@ -28,6 +29,7 @@ pub use plugin_data::{KvQuota, KvScope, KvShelf};
 pub use preset::{Preset, PresetName};
 pub use sampling::{OutOfRange, Range, SamplingParams};
 pub use search::{Piece, Search, Term, is_spaceless};
+pub use send_key::SendKey;
 pub use time::{UnixMillis, in_iso, in_words, now, period};
 pub use trace::{
     Calls, Change, HookOutcome, HookTrace, ParamTrace, PartOrigin, PromptPart, Reread, SetBy, Spent, Trace,

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 
 use super::testing::{complete, listed, store, turn, user};
 use super::{Imported, Outcome, Store, StoreError};
@@ -117,7 +118,7 @@ async fn others_write_while_a_long_conversation_arrives_is_copied_and_goes() {
 
     let spawn = |store: &Store| store.clone();
     let (one, import) = (spawn(&store), long.clone());
-    let import = tokio::spawn(async move { one.import(ada, &import).await });
+    let import = tokio::spawn(async move { one.import(ada, &import, &AtomicU64::default()).await });
     let (imported, during_import) = writes_beside(&store, import).await;
     imported.unwrap().unwrap();
     let (two, head) = (spawn(&store), long.head.unwrap());
@@ -147,7 +148,7 @@ async fn nothing_is_half_imported() {
     let mut broken = long(3_000);
     broken.messages[2_999].parent_id = Some(MessageId::new());
 
-    assert!(store.import(ada, &broken).await.is_err());
+    assert!(store.import(ada, &broken, &AtomicU64::default()).await.is_err());
 
     assert_eq!(listed(&store, ada).await, []);
     assert_eq!(store.search(ada, &Search::parse(CANARY).unwrap(), i64::MAX, 9).await.unwrap(), []);
@@ -160,7 +161,7 @@ async fn what_had_not_arrived_when_the_server_ended_goes_at_its_start() {
     let (_folder, store) = store().await;
     let ada = user(&store, "ada").await.id;
     let long = long(3);
-    store.import(ada, &long).await.unwrap();
+    store.import(ada, &long, &AtomicU64::default()).await.unwrap();
     let unfinished = sqlx::query("UPDATE conversations SET arriving_for = user_id, user_id = $1");
     unfinished.bind(UserId::NOBODY).execute(&store.pool).await.unwrap();
     store.erase().await.unwrap();

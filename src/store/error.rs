@@ -15,6 +15,9 @@ pub enum StoreError {
     /// One reply at a time is written in a conversation.
     #[error("A reply is still being written in this conversation. Wait for it, or stop it first.")]
     ReplyRunning,
+    /// The form was sent twice.
+    #[error("This message has been sent already.")]
+    AlreadySent,
     /// Temporary conversations lie in memory, and there is none left for them.
     #[error(
         "Temporary conversations have taken all the memory that is meant for them. Delete one of yours, or wait."

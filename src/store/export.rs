@@ -59,6 +59,18 @@ impl Store {
         Ok(query.bind(user).bind(after).bind(i64::from(at_most)).fetch_all(&self.pool).await?)
     }
 
+    /// Bytes that a person's conversations take: what messages say, their tokens and their traces.
+    pub async fn stored_bytes(&self, user: UserId) -> Result<u64, StoreError> {
+        let sum = sqlx::query_scalar(
+            "SELECT CAST(COALESCE(SUM(octet_length(m.content) + COALESCE(octet_length(m.token_ids), 0) \
+                 + COALESCE(octet_length(t.trace), 0)), 0) AS BIGINT) \
+             FROM conversations c JOIN messages m ON m.conversation_id = c.id \
+             LEFT JOIN reply_traces t ON t.message_id = m.id WHERE c.user_id = $1",
+        );
+        let sum: i64 = sum.bind(user).fetch_one(&self.pool).await?;
+        Ok(sum.cast_unsigned())
+    }
+
     /// Messages of a conversation behind `after`, the oldest first and of every branch.
     pub async fn messages_after(
         &self,

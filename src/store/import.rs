@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::AnyConnection;
 
@@ -38,7 +39,13 @@ impl Store {
     }
 
     /// Writes a conversation with all its messages: all of it or nothing, however long it takes.
-    pub async fn import(&self, user: UserId, imported: &Imported) -> Result<(), StoreError> {
+    /// `written` counts the messages.
+    pub async fn import(
+        &self,
+        user: UserId,
+        imported: &Imported,
+        written: &AtomicU64,
+    ) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         let insert = sqlx::query(
             "INSERT INTO conversations (id, user_id, arriving_for, title, title_by, created_at, updated_at, shelf) \
@@ -49,15 +56,21 @@ impl Store {
         insert.execute(&mut *write).await?;
         parameters::insert(&mut write, imported.id, &imported.parameters).await?;
         write.commit().await?;
-        self.arrive(user, imported.id, imported.head, imported.messages.iter()).await
+        let messages = imported.messages.iter();
+        self.arrive(user, imported.id, imported.head, Told { messages, written }).await
     }
 }
 
-impl Source for slice::Iter<'_, Message> {
+struct Told<'a> {
+    messages: slice::Iter<'a, Message>,
+    written: &'a AtomicU64,
+}
+
+impl Source for Told<'_> {
     async fn write_one(&mut self, write: &mut AnyConnection) -> Result<bool, StoreError> {
-        match self.next() {
-            Some(message) => messages::insert(write, message).await.map(|()| true),
-            None => Ok(false),
-        }
+        let Some(message) = self.messages.next() else { return Ok(false) };
+        messages::insert(write, message).await?;
+        self.written.fetch_add(1, Ordering::Relaxed);
+        Ok(true)
     }
 }

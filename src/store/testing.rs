@@ -39,6 +39,7 @@ pub(crate) fn turn(text: &str) -> NewTurn {
         text: text.into(),
         title: Title::from_first_words(text, 80),
         marks: vec![],
+        key: None,
     }
 }
 

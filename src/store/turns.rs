@@ -5,8 +5,8 @@ use sqlx::{AnyConnection, Row};
 use super::text::to_json;
 use super::{Store, StoreError, found, messages, traces};
 use crate::domain::{
-    ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, Title, Trace, UnixMillis,
-    Usage, UserId, now,
+    ConversationId, FinishReason, Mark, Message, MessageId, MessageStatus, Role, SendKey, Title, Trace,
+    UnixMillis, Usage, UserId, now,
 };
 
 /// A message of a person, about to be answered.
@@ -22,6 +22,8 @@ pub struct NewTurn {
     pub title: Title,
     /// What the reader should know about the reply already now.
     pub marks: Vec<Mark>,
+    /// With the same, a message of this conversation is written once.
+    pub key: Option<SendKey>,
 }
 
 /// The two messages of a turn, as they were written.
@@ -61,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::ReplyRunning`] while another reply is written in this conversation; [`StoreError::NotFound`] also when
-    /// it would be another version of what is no person's message.
+    /// it would be another version of what is no person's message; [`StoreError::AlreadySent`] when its key was used.
     pub async fn begin_turn(
         &self,
         user: UserId,
@@ -98,6 +100,11 @@ impl Store {
     ) -> Result<Turn, StoreError> {
         let now = now();
         let mut write = self.write_in(conversation).await?;
+        let key = turn.key.as_ref().map(SendKey::as_str);
+        let sent = sqlx::query("SELECT 1 FROM messages WHERE conversation_id = $1 AND send_key = $2");
+        if sent.bind(conversation).bind(key).fetch_optional(&mut *write).await?.is_some() {
+            return Err(StoreError::AlreadySent);
+        }
         let head = quiet_head(&mut write, user, conversation).await?;
         let parent = match turn.instead_of {
             None => head,
@@ -121,6 +128,8 @@ impl Store {
         settle(&mut reply);
         messages::insert(&mut write, &user_message).await?;
         messages::insert(&mut write, &reply).await?;
+        let keep = sqlx::query("UPDATE messages SET send_key = $2 WHERE id = $1");
+        keep.bind(user_message.id).bind(key).execute(&mut *write).await?;
         if let Some(trace) = trace {
             traces::insert(&mut write, reply.id, trace).await?;
         }
@@ -134,6 +143,26 @@ impl Store {
         set_head(&mut write, user, conversation, reply.id, now).await?;
         write.commit().await?;
         Ok(Turn { user_message, reply })
+    }
+
+    /// The turn that was begun with a key.
+    pub async fn sent_turn(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+        key: &SendKey,
+    ) -> Result<Option<Turn>, StoreError> {
+        let query = sqlx::query_as(
+            "WITH sent (id) AS ( \
+                 SELECT m.id FROM messages m JOIN conversations c ON c.id = m.conversation_id \
+                 WHERE c.id = $1 AND c.user_id = $2 AND m.send_key = $3) \
+             SELECT m.* FROM sent s JOIN messages m ON m.id = s.id \
+             UNION ALL SELECT * FROM (SELECT m.* FROM sent s \
+                 JOIN messages m ON m.conversation_id = $1 AND m.parent_id = s.id ORDER BY m.id LIMIT 1) AS reply",
+        );
+        let query = query.bind(conversation).bind(user).bind(key.as_str());
+        let mut turn = query.fetch_all(self.of(conversation)).await?.into_iter();
+        Ok(turn.next().zip(turn.next()).map(|(user_message, reply)| Turn { user_message, reply }))
     }
 
     /// Writes an empty reply beside `old`, answering the same message, or to `old` where that is a person's message that nothing follows;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::error::WebError;
 use super::plugin_form_view::PluginFormView;
-use super::views::UserView;
+use super::views::{UserView, grouped};
 use crate::accounts::Accounts;
 use crate::chat::{Chat, Taken};
 use crate::domain::{ApiKey, KeyName, UnixMillis, User, in_iso, in_words};
@@ -17,6 +17,9 @@ pub struct AccountView {
     max_name_chars: usize,
     min_password_chars: usize,
     plugins: Vec<PluginFormView>,
+    /// What is kept and may be kept, in words.
+    storage: [String; 2],
+    limited: bool,
     said: Said,
 }
 
@@ -44,8 +47,11 @@ pub struct Said {
 impl AccountView {
     /// Reads what the page shows.
     pub async fn load(accounts: &Accounts, chat: &Chat, user: &User, said: Said) -> Result<Self, WebError> {
+        let storage = chat.storage(user).await?;
         Ok(Self {
             user: UserView::new(user),
+            storage: [storage.used, storage.limit.unwrap_or_default()].map(in_mib),
+            limited: storage.limit.is_some(),
             keys: accounts.keys(user).await?.into_iter().map(KeyView::from).collect(),
             max_name_chars: KeyName::MAX_CHARS,
             min_password_chars: accounts.config().min_password_chars,
@@ -62,6 +68,13 @@ impl AccountView {
             }
         }
         self
+    }
+}
+
+fn in_mib(bytes: u64) -> String {
+    match bytes >> 20 {
+        0 if bytes > 0 => "1".into(),
+        mib => grouped(mib),
     }
 }
 

@@ -70,6 +70,7 @@ impl From<&WebError> for Answer {
                 _ => Self::new(Status::ServiceUnavailable, error).retry(),
             },
             ChatError::Store(error) => Self::from(error),
+            ChatError::StorageFull { .. } => Self::new(Status::InsufficientStorage, error),
             ChatError::Panicked => Self::new(Status::InternalServerError, BROKEN),
         }
     }
@@ -79,7 +80,7 @@ impl From<&StoreError> for Answer {
     fn from(error: &StoreError) -> Self {
         match error {
             StoreError::NotFound => Self::new(Status::NotFound, NOT_FOUND),
-            StoreError::ReplyRunning => Self::new(Status::Conflict, error),
+            StoreError::ReplyRunning | StoreError::AlreadySent => Self::new(Status::Conflict, error),
             StoreError::TemporaryFull => Self::new(Status::InsufficientStorage, error),
             StoreError::Damaged(_) => Self::new(Status::InternalServerError, error),
             StoreError::Unavailable(..) => Self::new(Status::ServiceUnavailable, error).retry(),

@@ -5,19 +5,20 @@ use rocket::form::{Errors, Form, FromForm};
 use rocket::fs::TempFile;
 use rocket::http::Status;
 use rocket::outcome::Outcome;
-use rocket::{Request, State, post, routes};
-use rocket_dyn_templates::Template;
+use rocket::{Request, State, get, post, routes};
+use rocket_dyn_templates::{Template, context};
 
 use super::account_views::{AccountView, Said};
 use super::error::WebError;
 use super::guards::{Htmx, SignedIn};
 use super::refusal::{Page, Refusal};
+use super::views::grouped;
 use crate::accounts::Accounts;
 use crate::chat::{Chat, ChatError};
 use crate::domain::Invalid;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![import]
+    routes![import, progress]
 }
 
 #[derive(FromForm)]
@@ -48,6 +49,13 @@ impl<'r> FromData<'r> for Bounded<'r> {
         }
         Form::<Upload<'r>>::from_data(request, data).await.map(|form| Self(form.into_inner()))
     }
+}
+
+/// How far the import has come; asked for while its form is on its way.
+#[get("/account/import")]
+fn progress(user: SignedIn, chat: &State<Chat>) -> Template {
+    let messages = chat.import_progress(&user).filter(|written| *written > 0).map(grouped);
+    Template::render("partials/import_progress", context! { asked: true, messages })
 }
 
 /// Takes the conversations of an export over. The file lies in the folder for temporary ones until then.

@@ -12,9 +12,9 @@ use super::error::WebError;
 use super::figures::ContextView;
 use super::guards::{Htmx, LastEventId, SignedIn};
 use super::sse;
-use super::views::{MessageView, QueuedView, ThreadView, TurnView};
+use super::views::{MessageView, QueuedView, ThreadView, TurnView, send_key};
 use crate::chat::{Chat, ChatError, Part, Sent};
-use crate::domain::{ConversationId, MessageId};
+use crate::domain::{ConversationId, MessageId, SendKey};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     routes![send, message, events, stop, take_back]
@@ -24,6 +24,9 @@ pub(super) fn routes() -> Vec<rocket::Route> {
 struct MessageForm<'r> {
     #[field(default = "")]
     message: &'r str,
+    /// Another one each time that the page was given a form.
+    #[field(validate = len(..=64))]
+    key: Option<&'r str>,
 }
 
 #[post("/c/<id>/messages", data = "<form>")]
@@ -35,7 +38,8 @@ async fn send(
     chat: &State<Chat>,
 ) -> Result<Either<Template, Redirect>, WebError> {
     let text = chat.parse_text(form.message).map_err(ChatError::Invalid)?;
-    let sent = chat.send_or_queue(&user, id, text).await?;
+    let key = form.key.map(|key| SendKey::new(key, form.message));
+    let sent = chat.send_or_queue(&user, id, text, key).await?;
     let conversation = chat.conversation(&user, id).await?;
     if !htmx.fragment {
         return Ok(Either::Right(Redirect::to(address(&conversation))));
@@ -45,7 +49,8 @@ async fn send(
             Template::render("partials/turn", TurnView::load(chat, &user, &conversation, *turn).await?)
         }
         Sent::Later(queued) => {
-            Template::render("partials/queued", context! { queued: QueuedView::new(id, queued) })
+            let view = context! { queued: QueuedView::new(id, queued), send_key: send_key() };
+            Template::render("partials/queued_now", view)
         }
     }))
 }

@@ -46,6 +46,8 @@ impl PageView {
 #[derive(Serialize)]
 pub struct TurnView {
     messages: [MessageView; 2],
+    /// For the next message.
+    send_key: String,
     naming: bool,
     chat: ConversationView,
     #[serde(flatten)]
@@ -57,11 +59,17 @@ impl TurnView {
     pub async fn load(chat: &Chat, user: &User, open: &Conversation, turn: Turn) -> Result<Self, ChatError> {
         Ok(Self {
             messages: [turn.user_message, turn.reply].map(MessageView::from),
+            send_key: send_key(),
             naming: chat.is_being_named(open.id),
             chat: ConversationView::new(open, true),
             sidebar: SidebarView::load(chat, user, Some(open.id)).await?,
         })
     }
+}
+
+/// A key that no form held before.
+pub fn send_key() -> String {
+    MessageId::new().to_string()
 }
 
 /// The person who looks.
@@ -101,6 +109,10 @@ pub struct ChatView {
     commands: Vec<CommandView>,
     /// None before the first reply.
     context: Option<ContextView>,
+    /// Comes back with the next message.
+    send_key: String,
+    /// How full the person's storage is, in percent, where it nearly is.
+    storage: Option<u64>,
 }
 
 /// What may be typed behind a `/`.
@@ -138,6 +150,8 @@ impl ChatView {
         };
         Ok(Self {
             context: ContextView::new(chat, &stretch.messages),
+            send_key: send_key(),
+            storage: chat.storage(user).await?.nearly_full(),
             queued: queued.into_iter().map(|queued| QueuedView::new(conversation.id, queued)).collect(),
             commands: commands.into_iter().map(CommandView::from).collect(),
             id: conversation.id.to_string(),

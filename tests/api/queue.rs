@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{ECHO, Person, Reply, TestApp};
+use crate::support::{ECHO, Person, Reply, TestApp, reply_id};
 
 /// A reply that runs until it is stopped.
 fn endless() -> String {
@@ -130,4 +130,75 @@ async fn history_that_no_longer_fits_is_left_out_and_the_page_says_so() {
 
     let bubble = ada.bubble(&last.unwrap()).await;
     assert!(bubble.contains("no longer fit"), "{bubble}");
+}
+
+#[tokio::test]
+async fn f31_a_form_that_is_sent_twice_is_one_message() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let send = async |key: &str, text: &str| {
+        let path = format!("/c/{conversation}/messages");
+        let form = [("message", text), ("key", key)];
+        let answer = ada.htmx(Method::POST, &path).form(&form).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.text().await.unwrap()
+    };
+
+    let (once, twice) = futures::join!(send("k1", "Hello"), send("k1", "Hello"));
+    let first = reply_id(&once).or_else(|| reply_id(&twice)).unwrap();
+    ada.read(&Reply { conversation: conversation.clone(), id: first }).await;
+    let later = send("k1", "Hello").await;
+    let other = send("k1", "Another one, from a page that \"back\" brought up").await;
+
+    assert!(later.contains("id=\"send-key\""), "the next message gets another key: {later}");
+    ada.read(&Reply { conversation: conversation.clone(), id: reply_id(&other).unwrap() }).await;
+    let page = ada.page(&format!("/c/{conversation}")).await;
+    assert_eq!(page.matches("<article class=\"message user").count(), 2, "{page}");
+}
+
+#[tokio::test]
+async fn f31_a_form_that_is_sent_twice_while_a_reply_runs_waits_once() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let reply = ada.send(&conversation, &endless()).await;
+    let path = format!("/c/{conversation}/messages");
+    let queue = async || {
+        ada.htmx(Method::POST, &path).form(&[("message", "next"), ("key", "k")]).send().await.unwrap()
+    };
+
+    let (once, twice) = futures::join!(queue(), queue());
+
+    assert!(
+        once.text().await.unwrap().contains("queued-") && twice.text().await.unwrap().contains("queued-")
+    );
+    let page = ada.page(&format!("/c/{conversation}")).await;
+    assert_eq!(page.matches("id=\"queued-").count(), 1, "{page}");
+    stop(&ada, &reply).await;
+}
+
+#[tokio::test]
+async fn what_one_person_keeps_has_a_limit_that_is_told_before() {
+    let app =
+        TestApp::start(&format!("{ECHO}[default.chat]\nmax_storage_mib = 1\nmax_message_chars = 1000000\n"))
+            .await;
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let conversation = ada.new_conversation().await;
+    assert!(ada.page("/account").await.contains("of 1 MiB"));
+
+    // Said back by the scripted model, and so kept twice.
+    ada.ask(&conversation, &"x".repeat(450_000)).await;
+    let told = ada.page(&format!("/c/{conversation}")).await;
+    ada.ask(&conversation, &"x".repeat(100_000)).await;
+    let refused = ada.try_send(&conversation, "one more").await;
+
+    assert!(told.contains("id=\"storage\""), "{told}");
+    assert_eq!(refused.status(), 507);
+    assert!(refused.text().await.unwrap().contains("take all the 1 MiB"));
+    assert_eq!(bob.ask(&bob.new_conversation().await, "mine").await, "mine");
+    assert!(
+        ada.htmx(Method::DELETE, &format!("/c/{conversation}")).send().await.unwrap().status().is_success()
+    );
+    assert_eq!(ada.ask(&ada.new_conversation().await, "room again").await, "room again");
 }

@@ -108,7 +108,7 @@ impl From<ChatError> for ApiError {
                 tracing::warn!(%source, "{sentence}");
                 return Self::new(Status::ServiceUnavailable, None, sentence).retry();
             }
-            ChatError::Store(_) | ChatError::Panicked => {
+            ChatError::Store(_) | ChatError::StorageFull { .. } | ChatError::Panicked => {
                 tracing::error!(%error, "a request of a program failed");
                 return Self::new(Status::InternalServerError, None, BROKEN);
             }
