@@ -1,12 +1,17 @@
 //! The plugins' folder: which plugins lie in it, whether their files changed, and their text.
+//!
+//! Invariant: nothing is read that lies outside of the folder, nor outside of its own folder for a plugin that has one. The
+//! folder itself may be a link.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
 
 use super::fault::Source;
 
@@ -31,6 +36,8 @@ pub(super) struct Found {
     file: String,
     /// Main file first.
     files: Vec<(PathBuf, Stamp)>,
+    /// The folder in which they must lie, without links on the way.
+    root: PathBuf,
     /// Why it cannot be a plugin, whatever the files say.
     pub(super) problem: Option<String>,
 }
@@ -91,8 +98,12 @@ impl Found {
 /// The folder, or one inside it, cannot be listed. A folder that does not exist holds no plugins.
 pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, Found>> {
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    let root = match fs::canonicalize(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        root => root?,
+    };
     for (name, path) in entries(folder)? {
-        let Some((id, mut plugin)) = inspect(&name, &path)? else { continue };
+        let Some((id, mut plugin)) = inspect(&name, &path, &root)? else { continue };
         if !is_id(&id) {
             plugin.problem =
                 Some("rename it: a plugin's name has small letters, digits, _ and - only".to_owned());
@@ -111,15 +122,16 @@ pub(super) fn is_id(id: &str) -> bool {
 }
 
 /// The plugin that a directory entry is, if it is one.
-fn inspect(name: &str, path: &Path) -> io::Result<Option<(String, Found)>> {
+fn inspect(name: &str, path: &Path, root: &Path) -> io::Result<Option<(String, Found)>> {
+    let found =
+        |file: String, files, root: &Path, problem| Found { file, files, root: root.to_owned(), problem };
     let metadata = match fs::metadata(path) {
         // An entry that goes away meanwhile, or a link to nothing, is no plugin.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         // A plugin that must not be skipped stays when its file is out of reach.
         Err(error) => {
             let problem = Some(format!("it cannot be read: {error}"));
-            let unread =
-                |id: &str| (id.to_owned(), Found { file: name.to_owned(), files: Vec::new(), problem });
+            let unread = |id: &str| (id.to_owned(), found(name.to_owned(), Vec::new(), root, problem));
             return Ok(name.strip_suffix(".rhai").map(unread));
         }
         Ok(metadata) => metadata,
@@ -127,11 +139,20 @@ fn inspect(name: &str, path: &Path) -> io::Result<Option<(String, Found)>> {
     if !metadata.is_dir() {
         let Some(id) = name.strip_suffix(".rhai") else { return Ok(None) };
         let files = vec![(path.to_owned(), Stamp::of(&metadata))];
-        return Ok(Some((id.to_owned(), Found { file: name.to_owned(), files, problem: None })));
+        return Ok(Some((id.to_owned(), found(name.to_owned(), files, root, None))));
     }
     if name == EXAMPLES || !path.join(MAIN).exists() {
         return Ok(None);
     }
+    let file = format!("{name}/{MAIN}");
+    let own = match inside(path, root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let problem = Some(format!("it cannot be read: {error}"));
+            return Ok(Some((name.to_owned(), found(file, Vec::new(), root, problem))));
+        }
+        Ok(own) => own,
+    };
     let mut files = Vec::new();
     for (name, path) in entries(path)? {
         if let Ok(metadata) = fs::metadata(&path)
@@ -143,7 +164,18 @@ fn inspect(name: &str, path: &Path) -> io::Result<Option<(String, Found)>> {
     }
     files.sort_by_key(|(path, _)| !path.ends_with(MAIN));
     let problem = (files.len() > MAX_FILES).then(|| format!("it has more than {MAX_FILES} files"));
-    Ok(Some((name.to_owned(), Found { file: format!("{name}/{MAIN}"), files, problem })))
+    Ok(Some((name.to_owned(), found(file, files, &own, problem))))
+}
+
+/// Where a path leads, unless that is out of a folder. `root` has no links on its way.
+fn inside(path: &Path, root: &Path) -> io::Result<PathBuf> {
+    let leads_to = fs::canonicalize(path)?;
+    match leads_to.starts_with(root) {
+        true => Ok(leads_to),
+        false => Err(io::Error::other(
+            "it is a link that leads out of its folder, which is not followed; put the file itself there",
+        )),
+    }
 }
 
 /// Name and path of what lies in a folder, in order, without hidden files.
@@ -199,7 +231,7 @@ fn read_files(found: &Found, max_bytes: u64) -> Text {
     let mut source = Source { file: found.file.clone(), ..Source::default() };
     for (at, (path, _)) in found.files.iter().take(MAX_FILES).enumerate() {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (text, wrong) = read_file(path, max_bytes);
+        let (text, wrong) = read_file(path, &found.root, max_bytes);
         let wrong = wrong.map(|why| if at == 0 { why } else { format!("{name}.rhai: {why}") });
         problem = problem.or(wrong);
         if at == 0 {
@@ -211,14 +243,11 @@ fn read_files(found: &Found, max_bytes: u64) -> Text {
     Text { source, problem }
 }
 
-fn read_file(path: &Path, max_bytes: u64) -> (String, Option<String>) {
+fn read_file(path: &Path, root: &Path, max_bytes: u64) -> (String, Option<String>) {
     let mut bytes = Vec::new();
     let read = || -> io::Result<u64> {
-        // A pipe would block when it is opened, and a device has no end.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes).map(|length| length as u64)
+        let file = open(path, root)?;
+        file.take(max_bytes + 1).read_to_end(&mut bytes).map(|length| length as u64)
     };
     let problem = match { read }() {
         Err(error) => Some(format!("it cannot be read: {error}")),
@@ -231,6 +260,19 @@ fn read_file(path: &Path, max_bytes: u64) -> (String, Option<String>) {
         }),
     };
     (String::from_utf8_lossy(&bytes).into_owned(), problem)
+}
+
+/// Opens a regular file that lies below `root`.
+fn open(path: &Path, root: &Path) -> io::Result<File> {
+    let path = inside(path, root)?;
+    // A link that was put there meanwhile is not followed, and a pipe does not wait for its other end.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        // A device has no end.
+        false => Err(io::Error::other("it is no regular file")),
+    }
 }
 
 #[cfg(test)]

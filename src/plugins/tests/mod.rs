@@ -9,6 +9,7 @@ mod fuzz;
 mod host;
 mod hostile;
 mod json;
+mod links;
 mod llm;
 mod manual;
 
