@@ -20,6 +20,7 @@ thread_local! {
         Call {
             plugin: RefCell::new(String::new()),
             deadline: Cell::new(None),
+            late: Cell::new(""),
             look_at: Cell::new(Duration::ZERO),
             memory: Cell::new(0),
             log_lines: Cell::new(0),
@@ -32,6 +33,8 @@ thread_local! {
 struct Call {
     plugin: RefCell<String>,
     deadline: Cell<Option<Instant>>,
+    /// Why it must end then.
+    late: Cell<&'static str>,
     /// From these [`ticks`] on the deadline may have passed.
     look_at: Cell<Duration>,
     memory: Cell<usize>,
@@ -54,17 +57,36 @@ pub(super) struct Spent {
 #[derive(Debug)]
 pub(super) struct Panicked;
 
+/// Longest time that something may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) time: Duration,
+    /// The sentence for what takes longer.
+    pub(super) late: &'static str,
+}
+
 /// Runs one call of `plugin` under its budget. A panic ends the call and nothing else.
 pub(super) fn within<T>(
     config: &PluginsConfig,
     plugin: &str,
     call: impl FnOnce() -> T,
 ) -> (Result<T, Panicked>, Spent) {
+    let time = Duration::from_millis(config.deadline_ms);
+    within_deadline(config, Deadline { time, late: "it takes longer than deadline_ms allows" }, plugin, call)
+}
+
+/// As [`within`], with a deadline that is not that of a hook.
+pub(super) fn within_deadline<T>(
+    config: &PluginsConfig,
+    Deadline { time, late }: Deadline,
+    plugin: &str,
+    call: impl FnOnce() -> T,
+) -> (Result<T, Panicked>, Spent) {
     let start = Instant::now();
     CALL.with(|it| {
         plugin.clone_into(&mut it.plugin.borrow_mut());
-        let time = Duration::from_millis(config.deadline_ms);
         it.deadline.set(Some(start + time));
+        it.late.set(late);
         it.look_at.set(ticks() + time);
         it.memory.set(config.max_memory_bytes);
         it.log_lines.set(0);
@@ -135,7 +157,7 @@ fn late(call: &Call) -> Option<String> {
     match call.deadline.get() {
         Some(_) if ticks() < call.look_at.get() => None,
         Some(deadline) if Instant::now() <= deadline => None,
-        Some(_) => Some("it takes longer than deadline_ms allows".into()),
+        Some(_) => Some(call.late.get().into()),
         None => Some("it runs outside of a call".into()),
     }
 }

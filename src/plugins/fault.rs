@@ -30,6 +30,11 @@ impl Fault {
     pub(super) fn within(self, part: &str) -> Self {
         Self { message: format!("{part}: {}", self.message), ..self }
     }
+
+    /// A fault at the same place, for a reason that is known better.
+    pub(super) fn because(self, message: impl Into<String>) -> Self {
+        Self::new(self.place, message)
+    }
 }
 
 /// A sentence of a host function; unlike what a script throws it is known to hold no text of the conversation.

@@ -20,7 +20,7 @@ const EXAMPLES: &str = "examples";
 /// Main file of a plugin that is a folder.
 pub(super) const MAIN: &str = "main.rhai";
 /// Most files of a plugin that is a folder.
-const MAX_FILES: usize = 32;
+pub(super) const MAX_FILES: usize = 32;
 /// A file that changed this short ago may change again without a visible difference in its times.
 const SETTLED: Duration = Duration::from_secs(1);
 /// A file that changed this short ago may be half written. Longer than the grain of a file system's clock.

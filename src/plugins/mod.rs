@@ -22,6 +22,7 @@ mod title;
 mod window;
 
 mod choices;
+mod compile;
 mod folder;
 mod plugin;
 mod registry;

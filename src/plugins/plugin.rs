@@ -1,18 +1,20 @@
 //! One plugin: compiled, checked, and called.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
-use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Module, Position, Scope};
+use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Scope};
 
 use super::budget::{self, Panicked};
 use super::caller;
 use super::choices::Plugin;
+use super::compile;
 use super::fault::{Fault, Source};
 use super::hooks::{Context, Hook};
 use super::manifest::{Hold, Manifest, OnFailure};
 use super::message::COMMAND;
-use super::sandbox::{self, Sandbox};
+use super::sandbox::Sandbox;
 use super::tally::{CallStats, Tally};
 use super::trial;
 use crate::config::PluginsConfig;
@@ -20,6 +22,8 @@ use crate::domain::SettingValues;
 
 /// The constant in which a plugin describes itself.
 const MANIFEST: &str = "PLUGIN";
+/// Most commands of a plugin. Whoever types a `/` is shown them all, and a message is compared with each.
+pub(super) const MAX_COMMANDS: usize = 100;
 
 /// A version of a plugin that compiled. It never changes, except for its breaker and its tally.
 pub(super) struct Compiled {
@@ -45,14 +49,7 @@ pub(super) struct Compiled {
 impl Plugin {
     /// Compiles and checks a plugin. Call it on a thread of the sandbox.
     pub(super) fn load(id: &str, source: Source, config: &PluginsConfig) -> Result<Self, Fault> {
-        let mut engine = sandbox::engine(config);
-        engine.set_module_resolver(Neighbours::of(&source));
-        // A compilation runs nothing, so it has a budget of its own.
-        let compiled =
-            budget::within(config, id, || engine.compile_into_self_contained(&Scope::new(), &source.text));
-        let mut ast = flatten(&source, compiled.0)?;
-        ast.set_source(source.file.as_str());
-
+        let (engine, ast) = compile::compile(id, &source, config)?;
         let misnamed = |(name, why): (String, String)| source.fault_at(&format!("fn {name}"), why);
         let (hooks, names) = hooks(&ast).map_err(misnamed)?;
         let tests = trial::tests(&ast, &source.text).map_err(misnamed)?;
@@ -200,6 +197,11 @@ fn hooks(ast: &AST) -> Result<(Vec<Hook>, Vec<String>), (String, String)> {
     for function in ast.iter_functions().filter(|function| is_called_by_the_host(function.name)) {
         let wrong = |why| (function.name.to_owned(), why);
         let command = function.name.strip_prefix(COMMAND);
+        if command.is_some() && commands.len() == MAX_COMMANDS {
+            return Err(wrong(format!(
+                "is one of more than {MAX_COMMANDS} commands; put some into another plugin"
+            )));
+        }
         let typed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if command.is_some_and(|name| name.is_empty() || !name.chars().all(typed)) {
             return Err(wrong("the name of a command has small letters, digits and _".into()));
@@ -229,14 +231,29 @@ fn hooks(ast: &AST) -> Result<(Vec<Hook>, Vec<String>), (String, String)> {
 /// A script reaches a variable by its name only.
 fn reads_first_parameters(ast: &AST, text: &str) -> bool {
     let hooks = ast.iter_functions().filter(|function| is_called_by_the_host(function.name));
-    let mut names: Vec<&str> = hooks.filter_map(|function| function.params.first().copied()).collect();
-    names.sort_unstable();
-    names.dedup();
-    names.iter().any(|name| {
-        let name = regex::escape(name);
-        let count = |pattern: String| regex::Regex::new(&pattern).ok().map(|it| it.find_iter(text).count());
-        let (all, heads) = (count(format!(r"\b{name}\b")), count(format!(r"\bfn\s+\w+\s*\(\s*{name}\b")));
-        all.is_none() || all != heads
+    let names: HashSet<&str> = hooks.filter_map(|function| function.params.first().copied()).collect();
+    let mut before = ["", "", ""];
+    words(text).any(|word| {
+        let is_at_a_head = matches!(before, ["fn", _, "("]);
+        before = [before[1], before[2], word];
+        names.contains(word) && !is_at_a_head
+    })
+}
+
+/// The words of a script and what stands between them, character by character, but white space.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let is_of_a_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start();
+        let first = rest.chars().next()?;
+        let end = match is_of_a_word(first) {
+            true => rest.find(|c| !is_of_a_word(c)).unwrap_or(rest.len()),
+            false => first.len_utf8(),
+        };
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        Some(word)
     })
 }
 
@@ -286,50 +303,6 @@ impl Breaker {
         } else {
             count.store(0, Ordering::Relaxed);
             self.on_trial[hook as usize].store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Resolves the imports of a plugin among the files of its own folder, which were read before.
-struct Neighbours {
-    folder: String,
-    texts: Vec<(String, String)>,
-    /// What is being imported now, to find circles.
-    open: Mutex<Vec<String>>,
-}
-
-impl Neighbours {
-    fn of(source: &Source) -> Self {
-        let folder = source.file.rsplit_once('/').map_or("", |(folder, _)| folder);
-        Self { folder: folder.to_owned(), texts: source.neighbours.clone(), open: Mutex::default() }
-    }
-}
-
-impl rhai::ModuleResolver for Neighbours {
-    fn resolve(
-        &self,
-        engine: &rhai::Engine,
-        _: Option<&str>,
-        path: &str,
-        position: Position,
-    ) -> Result<rhai::Shared<Module>, Box<EvalAltResult>> {
-        let Some((_, text)) = self.texts.iter().find(|(name, _)| name == path) else {
-            return Err(EvalAltResult::ErrorModuleNotFound(path.into(), position).into());
-        };
-        let file = format!("{}/{path}.rhai", self.folder);
-        let open = || self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if open().iter().any(|name| name == path) {
-            return Err(super::fault::host_error(format!("{file} imports itself")));
-        }
-        open().push(path.to_owned());
-        let module = engine.compile(text).map_err(Into::into).and_then(|mut ast| {
-            ast.set_source(file.as_str());
-            Module::eval_ast_as_new(Scope::new(), &ast, engine)
-        });
-        open().pop();
-        match module {
-            Ok(module) => Ok(module.into()),
-            Err(error) => Err(EvalAltResult::ErrorInModule(file, error, position).into()),
         }
     }
 }

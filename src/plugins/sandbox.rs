@@ -19,8 +19,8 @@ use super::{budget, host, natives};
 use crate::config::PluginsConfig;
 
 const MAX_MODULES: usize = 32;
-const MAX_FUNCTIONS: usize = 1_000;
-const MAX_VARIABLES: usize = 1_000;
+pub(super) const MAX_FUNCTIONS: usize = 1_000;
+pub(super) const MAX_VARIABLES: usize = 1_000;
 const MAX_EXPR_DEPTH: usize = 64;
 const MAX_EXPR_DEPTH_IN_FUNCTIONS: usize = 64;
 
