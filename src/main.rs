@@ -106,7 +106,10 @@ fn main() -> ExitCode {
     }
     let ended = app::figment().map_err(Into::into).and_then(|figment| {
         let runtime = app::runtime(&figment)?;
-        runtime.block_on(run(command, figment))
+        let ended = runtime.block_on(run(command, figment));
+        // What still runs on a thread that cannot be stopped, such as a plugin's tests, is nobody's any more.
+        runtime.shutdown_background();
+        ended
     });
     match ended {
         Ok(code) => code,

@@ -30,7 +30,7 @@ pub struct Script {
 /// The database cannot be read.
 pub async fn restore_plugin_states(plugins: &Plugins, store: &Store) -> Result<(), StoreError> {
     for (id, enabled) in store.plugin_states().await? {
-        plugins.switch(&id, enabled).await;
+        plugins.switch(&id, enabled);
     }
     Ok(())
 }
@@ -52,7 +52,7 @@ impl Chat {
     pub async fn switch_plugin(&self, id: &str, enabled: bool) -> Result<(), ChatError> {
         self.plugin(id).await?;
         self.store.set_plugin_state(id, enabled).await?;
-        self.plugins.switch(id, enabled).await;
+        self.plugins.switch(id, enabled);
         tracing::info!(plugin = id, enabled, "switched by an administrator");
         Ok(())
     }

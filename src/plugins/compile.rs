@@ -181,7 +181,13 @@ impl rhai::ModuleResolver for Neighbours {
         }
         open().push(path.to_owned());
         self.reading.lock().begin_file();
-        let module = engine.compile(text).map_err(Into::into).and_then(|mut ast| {
+        let compiled = engine.compile(text).map_err(|error| {
+            let Some(why) = self.reading.lock().refused.take() else { return error.into() };
+            let mut refused = host_error(why);
+            refused.set_position(error.position());
+            refused
+        });
+        let module = compiled.and_then(|mut ast| {
             ast.set_source(file.as_str());
             Module::eval_ast_as_new(Scope::new(), &ast, engine)
         });

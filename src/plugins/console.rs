@@ -13,7 +13,7 @@ use super::sandbox::Sandbox;
 use super::scratch::Scratch;
 use super::services::{Services, Tokens};
 use super::workbench::{Tested, Workbench, Workpiece};
-use super::{PluginInfo, PluginState, Plugins, Seen};
+use super::{PluginInfo, PluginState, Plugins};
 use crate::config::PluginsConfig;
 
 /// A plugin as its own page shows it.
@@ -71,10 +71,11 @@ impl Plugins {
     }
 
     /// Turns a plugin on or off, whatever `[default.plugins] disabled` says of it: from the next message on.
-    pub async fn switch(&self, id: &str, enabled: bool) {
-        let mut registry = self.registry.lock().await;
-        registry.switch(id, enabled);
-        *self.seen() = Seen::of(&registry);
+    pub fn switch(&self, id: &str, enabled: bool) {
+        self.update(|registry| {
+            registry.switch(id, enabled);
+            true
+        });
     }
 
     /// Lets a plugin that rests work again, on trial.

@@ -107,8 +107,8 @@ impl Plugins {
         Some(changes(&plugin.manifest.user_settings, &nothing, chosen.unwrap_or(&nothing), typed))
     }
 
-    /// Takes over what the operator chose, for every reply that begins from now on. It is read while nothing else can change
-    /// here, so that an older reading never replaces a newer one.
+    /// Takes over what the operator chose, for every reply that begins from now on. It is read while nobody else
+    /// reads it, so that an older reading never replaces a newer one.
     ///
     /// # Errors
     /// That of the reading; everything stays as it was.
@@ -116,9 +116,12 @@ impl Plugins {
         &self,
         read: impl Future<Output = Result<BTreeMap<String, OperatorChoices>, E>>,
     ) -> Result<(), E> {
-        let mut registry = self.registry.lock().await;
-        registry.configure(read.await?);
-        *self.seen() = super::Seen::of(&registry);
+        let _alone = self.choosing.lock().await;
+        let choices = read.await?;
+        self.update(|registry| {
+            registry.configure(choices);
+            true
+        });
         Ok(())
     }
 

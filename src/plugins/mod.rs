@@ -9,6 +9,7 @@
 //! - Nothing that a script does ends the process, another plugin or a conversation: each call runs on a thread of
 //!   the plugins' own under a budget of time, memory and operations, and ends as a value, a
 //!   [`Mark`](crate::domain::Mark) or a [`Denied`].
+//! - Compiling a plugin has a deadline and a budget of memory too, and no lock is held while it, or a plugin's tests, run.
 //! - Calls share nothing that can change, except the cache of compiled regular expressions and the breakers.
 //! - No text of a conversation reaches the log, except what a script itself logs.
 
@@ -24,6 +25,7 @@ mod window;
 mod choices;
 mod compile;
 mod folder;
+mod look;
 mod plugin;
 mod registry;
 
@@ -65,7 +67,7 @@ mod workers;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use console::{PluginDetail, PluginFile};
 pub use diff::{DiffLine, diff};
@@ -86,16 +88,20 @@ pub use trace::{AskedBy, MessageOrigin, Recorder};
 pub use workbench::{Tested, Workbench, Workpiece, is_plugin_id};
 
 use crate::config::PluginsConfig;
+use look::Looks;
 use registry::{Entry, Registry};
 use sandbox::Sandbox;
 
 /// The plugins of a server. A clone is another handle to the same plugins.
 #[derive(Clone)]
 pub struct Plugins {
-    /// Held while the folder is looked at, so that one edit is loaded once.
-    registry: Arc<tokio::sync::Mutex<Registry>>,
+    /// Held for lines only, never while something is compiled.
+    registry: Arc<Mutex<Registry>>,
     /// What the last look found; held for lines only.
     seen: Arc<Mutex<Seen>>,
+    looks: Arc<Looks>,
+    /// Held while what the operator chose is read and taken over.
+    choosing: Arc<tokio::sync::Mutex<()>>,
     sandbox: Arc<Sandbox>,
     /// Held while an administrator's test or rehearsal runs.
     bench: Arc<tokio::sync::Mutex<()>>,
@@ -158,27 +164,17 @@ impl Plugins {
     /// makes the whole fail. Blocks while it reads and compiles.
     pub fn with_services(config: PluginsConfig, services: Services) -> Plugins {
         let sandbox = Arc::new(Sandbox::new(config, services));
-        let mut registry = Registry::new(sandbox.clone());
-        registry.refresh();
-        let seen = Arc::new(Mutex::new(Seen::of(&registry)));
-        Self { registry: Arc::new(tokio::sync::Mutex::new(registry)), seen, sandbox, bench: Arc::default() }
-    }
-
-    /// The plugins as their files are now: an edit, a new file or a removed one takes effect here. A broken edit
-    /// leaves the previous version in place. Keep the set for the whole of one reply.
-    pub async fn current(&self) -> Arc<PluginSet> {
-        let mut registry = self.registry.clone().lock_owned().await;
-        let plugins = self.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            if registry.refresh() {
-                // Still under the lock of the registry, so that an older look never replaces a newer one.
-                *plugins.seen() = Seen::of(&registry);
-            }
-        });
-        if let Err(error) = looked.await {
-            tracing::error!("looking for changed plugins failed: {error}");
-        }
-        self.seen().set.clone()
+        let registry = Registry::new(sandbox.clone());
+        let plugins = Self {
+            seen: Arc::new(Mutex::new(Seen::of(&registry))),
+            registry: Arc::new(Mutex::new(registry)),
+            looks: Arc::default(),
+            choosing: Arc::default(),
+            sandbox,
+            bench: Arc::default(),
+        };
+        plugins.look();
+        plugins
     }
 
     /// The set that the last look found, without a look at the folder.
@@ -192,7 +188,21 @@ impl Plugins {
         entries.iter().map(|(id, entry)| entry.info(id)).collect()
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    /// Changes what is known of the plugins, and publishes it where `change` says so.
+    fn update(&self, change: impl FnOnce(&mut Registry) -> bool) {
+        let mut registry = self.registry();
+        if change(&mut registry) {
+            // Still under the lock of the registry, so that older news never replace newer ones.
+            *self.seen() = Seen::of(&registry);
+        }
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        // After a panic elsewhere some of a look's news are taken over; the next look finds the others.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         // It is only ever replaced as a whole, so a panic elsewhere leaves it whole.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,6 +210,6 @@ impl Plugins {
 
 impl Seen {
     fn of(registry: &Registry) -> Self {
-        Self { set: Arc::new(registry.set()), entries: Arc::new(registry.entries()) }
+        Self { set: Arc::new(registry.set()), entries: registry.entries() }
     }
 }

@@ -1,19 +1,17 @@
-//! Keeps the plugins as their files are: loads what is new, swaps what changed, keeps what an edit broke.
+//! Keeps the plugins as their files are: takes what is new, swaps what changed, keeps what an edit broke.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
-use std::time::SystemTime;
 
 use regex::Regex;
 
 use super::choices::Plugin;
 use super::fault::{Fault, Source};
-use super::folder::{self, Found, Text};
+use super::folder::Found;
+use super::look::{New, News};
 use super::sandbox::Sandbox;
 use super::set::{Member, PluginSet};
-use super::workers;
 use super::{PluginInfo, PluginState};
-use crate::config::PluginsConfig;
 use crate::domain::OperatorChoices;
 
 /// A plugin as it is known: its files, the last version that loaded, and what is wrong with the files now.
@@ -32,7 +30,7 @@ pub(super) struct Entry {
 /// All plugins, by id.
 pub(super) struct Registry {
     sandbox: Arc<Sandbox>,
-    entries: BTreeMap<String, Entry>,
+    entries: Arc<BTreeMap<String, Entry>>,
     /// What the operator chose, by plugin.
     choices: BTreeMap<String, OperatorChoices>,
     /// What an administrator turned on or off.
@@ -41,13 +39,13 @@ pub(super) struct Registry {
 
 impl Registry {
     pub(super) fn new(sandbox: Arc<Sandbox>) -> Self {
-        Self { sandbox, entries: BTreeMap::new(), choices: BTreeMap::new(), switches: BTreeMap::new() }
+        Self { sandbox, entries: Arc::default(), choices: BTreeMap::new(), switches: BTreeMap::new() }
     }
 
     /// Takes over what the operator chose. Nothing is compiled for it.
     pub(super) fn configure(&mut self, choices: BTreeMap<String, OperatorChoices>) {
         self.choices = choices;
-        for (id, entry) in &mut self.entries {
+        for (id, entry) in Arc::make_mut(&mut self.entries) {
             let chosen = self.choices.get(id).cloned().unwrap_or_default();
             if let Some(plugin) = entry.plugin.as_mut().filter(|plugin| *plugin.operator != chosen) {
                 *plugin = Arc::new(plugin.with_operator(chosen));
@@ -58,7 +56,7 @@ impl Registry {
     /// Turns a plugin on or off, whether it is there already or not.
     pub(super) fn switch(&mut self, id: &str, enabled: bool) {
         self.switches.insert(id.to_owned(), enabled);
-        if let Some(entry) = self.entries.get_mut(id) {
+        if let Some(entry) = Arc::make_mut(&mut self.entries).get_mut(id) {
             entry.disabled = !enabled;
         }
     }
@@ -68,66 +66,40 @@ impl Registry {
         self.switches.get(id).map_or_else(configured, |enabled| !enabled)
     }
 
-    /// Looks at the folder and takes over what changed. Returns whether anything did. Blocks.
-    pub(super) fn refresh(&mut self) -> bool {
-        let now = SystemTime::now();
-        let listing = match folder::list(&self.sandbox.config.dir) {
-            Ok(listing) => listing,
-            Err(error) => {
-                // Keeping what runs is right: a plugin that must not be skipped would be gone otherwise.
-                tracing::error!(folder = %self.sandbox.config.dir.display(), "cannot list the plugins: {error}");
-                return false;
+    /// Takes over what a look found. Returns whether a message could notice.
+    pub(super) fn take_over(&mut self, news: News) -> bool {
+        let changed = !news.removed.is_empty() || news.plugins.iter().any(|(_, new)| !new.is_touched());
+        for id in news.removed {
+            tracing::info!(plugin = id, "removed");
+            Arc::make_mut(&mut self.entries).remove(&id);
+        }
+        for (id, new) in news.plugins {
+            match new {
+                New::Touched(found) => {
+                    if let Some(entry) = Arc::make_mut(&mut self.entries).get_mut(&id) {
+                        entry.found = found;
+                    }
+                }
+                New::Changed { found, source, plugin } => self.replace(id, found, source, plugin),
             }
-        };
-        let mut changed = false;
-        self.entries.retain(|id, _| {
-            let stays = listing.contains_key(id);
-            if !stays {
-                tracing::info!(plugin = id, "removed");
-                changed = true;
-            }
-            stays
-        });
-        for (id, found) in listing {
-            changed |= self.refresh_one(&id, found, now);
         }
         changed
     }
 
-    fn refresh_one(&mut self, id: &str, found: Found, now: SystemTime) -> bool {
-        let disabled = self.is_disabled(id);
-        let config = &self.sandbox.config;
-        let before = self.entries.get_mut(id);
-        if before.as_ref().is_some_and(|entry| found.is_unchanged_since(&entry.found, now)) {
-            return false;
-        }
-        let Some(Text { source, problem }) = folder::read(&found, config.max_file_bytes) else {
-            tracing::debug!(plugin = id, "its files are being written; the next look takes them");
-            return false;
-        };
-        if let Some(entry) = before
-            && entry.source == source
-            && entry.found.problem == found.problem
-        {
-            entry.found = found;
-            return false;
-        }
-        let loaded = match problem {
-            Some(problem) => Err(source.fault(problem)),
-            None => load(id, &source, config),
-        };
-        let loaded = loaded.map(|plugin| match self.choices.get(id) {
+    fn replace(&mut self, id: String, found: Found, source: Source, plugin: Result<Plugin, Fault>) {
+        let disabled = self.is_disabled(&id);
+        let plugin = plugin.map(|plugin| match self.choices.get(&id) {
             Some(chosen) => plugin.with_operator(chosen.clone()),
             None => plugin,
         });
-        let previous = self.entries.remove(id).and_then(|entry| entry.plugin);
-        let entry = Entry::loaded(Entry { source, disabled, ..Entry::new(found) }, previous, loaded);
+        let entries = Arc::make_mut(&mut self.entries);
+        let previous = entries.remove(&id).and_then(|entry| entry.plugin);
+        let entry = Entry::loaded(Entry { source, disabled, ..Entry::new(found) }, previous, plugin);
         match &entry.error {
             Some(error) => tracing::error!(plugin = id, kept = entry.plugin.is_some(), "{error}"),
             None => tracing::info!(plugin = id, "loaded"),
         }
-        self.entries.insert(id.to_owned(), entry);
-        true
+        entries.insert(id, entry);
     }
 
     /// The plugins as a set that messages can pass through.
@@ -143,7 +115,7 @@ impl Registry {
         PluginSet::new(self.sandbox.clone(), members.collect())
     }
 
-    pub(super) fn entries(&self) -> BTreeMap<String, Entry> {
+    pub(super) fn entries(&self) -> Arc<BTreeMap<String, Entry>> {
         self.entries.clone()
     }
 }
@@ -194,12 +166,6 @@ impl Entry {
             stats: plugin.map_or_else(Vec::new, Plugin::stats),
         }
     }
-}
-
-/// Compiles a plugin and runs its tests: the one way by which a version comes into use. Blocks.
-pub(super) fn load(id: &str, source: &Source, config: &PluginsConfig) -> Result<Plugin, Fault> {
-    let load = || Plugin::load(id, source.clone(), config)?.tested(config);
-    workers::run_blocking(load).unwrap_or_else(|not_run| Err(source.fault(not_run.to_string())))
 }
 
 /// Whether the text of a plugin that never compiled seems to say `fail: "closed"`. It cannot be asked, and a

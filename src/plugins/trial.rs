@@ -23,7 +23,7 @@ use crate::domain::{ConversationId, PromptMessage, Role, UserId};
 const PREFIX: &str = "test_";
 /// The host's own functions of that name.
 const FIXTURES: [&str; 2] = ["test_ctx", "test_draft"];
-/// All tests of a plugin together get the time of so many calls: messages wait while they run.
+/// All tests of a plugin together get the time of so many calls: whoever edits it waits while they run.
 const DEADLINES: u32 = 5;
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;

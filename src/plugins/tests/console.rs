@@ -35,9 +35,9 @@ async fn a_switch_wins_over_the_configuration_and_keeps_the_counts() {
     folder.config.disabled = vec!["a".into()];
     let plugins = folder.open();
 
-    plugins.switch("a", true).await;
+    plugins.switch("a", true);
     let on = rewritten(&*plugins.current().await, "x").await;
-    plugins.switch("a", false).await;
+    plugins.switch("a", false);
     let off = rewritten(&*plugins.current().await, "x").await;
     folder.write("a.rhai", "fn on_message(ctx, text) { text + \"?\" }");
     let edited = rewritten(&*plugins.current().await, "x").await;

@@ -11,7 +11,7 @@ use crate::plugins::budget::{self, Panicked};
 use crate::plugins::fault::Source;
 use crate::plugins::literal::literal;
 use crate::plugins::set::Member;
-use crate::plugins::{registry, sandbox};
+use crate::plugins::{look, sandbox};
 
 /// Calls a function by its name with one to four values.
 const CALLER: &str = "fn call1(f, a) { Fn(f).call(a) }
@@ -258,7 +258,7 @@ proptest! {
             neighbours: Vec::new(),
         };
 
-        let loaded = registry::load("fuzz", &source, &config());
+        let loaded = look::load("fuzz", &source, &config());
 
         match loaded {
             Err(fault) => prop_assert!(fault.to_string().starts_with("fuzz.rhai"), "{}", fault),

@@ -1,6 +1,7 @@
 //! The manual's examples and the shipped plugins do what they say.
 
 use super::*;
+use crate::plugins::{compile, folder, plugin, sandbox};
 
 const MANUAL: &str = include_str!("../../../plugins/README.md");
 const CLOCK: &str = include_str!("../../../plugins/clock.rhai");
@@ -61,6 +62,20 @@ fn the_manual_names_every_hook_and_every_host_function() {
     let registered = host.split("register_fn(\"").skip(1).filter_map(|rest| rest.split('"').next());
     for function in registered.filter(|name| !["to_string", "test_panic"].contains(name)) {
         assert!(MANUAL.contains(&format!("`{function}(")), "{function} is missing");
+    }
+}
+
+#[test]
+fn the_manual_names_the_limits_of_loading() {
+    for limit in [
+        format!("{} functions", sandbox::MAX_FUNCTIONS),
+        format!("{} parameters", compile::MAX_PARAMETERS),
+        format!("{} variables", sandbox::MAX_VARIABLES),
+        format!("{} files", folder::MAX_FILES),
+        format!("{} commands", plugin::MAX_COMMANDS),
+        format!("{} seconds", compile::DEADLINE.time.as_secs()),
+    ] {
+        assert!(MANUAL.contains(&limit), "{limit} is missing");
     }
 }
 

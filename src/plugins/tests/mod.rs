@@ -3,6 +3,7 @@
 mod breaker;
 mod chain;
 mod commands;
+mod compile;
 mod console;
 mod draft;
 mod fuzz;
