@@ -1,5 +1,7 @@
 //! Plugins as a person meets them: what they remove, refuse and break.
 
+use std::time::{Duration, Instant};
+
 use reqwest::Method;
 use serde_json::json;
 
@@ -96,6 +98,27 @@ async fn an_edited_plugin_takes_effect_on_the_next_message_and_a_broken_edit_kee
     assert_eq!([first, second, third, fourth], ["hey!", "hey?!", "hey?!", "hey"]);
     let log = app.home.log();
     assert!(log.contains("shout") && log.contains('1'), "the log names plugin and line: {log}");
+}
+
+#[tokio::test]
+async fn a_plugin_that_takes_long_to_load_holds_up_neither_messages_nor_the_end_of_the_server() {
+    let limits = "[default.plugins]\ndeadline_ms = 20000\nmax_operations = 1000000000\n";
+    let home = Home::new(&format!("{ECHO}{limits}"));
+    home.write("plugins/shout.rhai", "fn on_message(ctx, text) { text + \"!\" }");
+    let app = TestApp::start_in(home).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let slow = "fn on_message(ctx, text) { text + \"?\" }\nfn test_slow() { loop { } }";
+    app.home.write("plugins/shout.rhai", slow);
+    let start = Instant::now();
+
+    assert_eq!(ada.ask(&conversation, "hello").await, "hello!");
+    ada.page("/admin/plugins").await;
+
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    let (status, took, _) = tokio::task::spawn_blocking(move || app.terminate()).await.unwrap();
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }
 
 #[tokio::test]
