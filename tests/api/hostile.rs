@@ -1,5 +1,7 @@
 //! The corpus of hostile scripts against a running server: it lives, stays small, and nobody else notices.
 
+use std::time::{Duration, Instant};
+
 use futures::join;
 
 use crate::support::{ECHO, TestApp};
@@ -11,7 +13,7 @@ mod corpus;
 const MAX_GROWTH: u64 = 64 << 20;
 
 #[tokio::test]
-async fn the_server_survives_every_hostile_script_and_answers_others_meanwhile() {
+async fn f14_the_server_survives_every_hostile_script_and_answers_others_meanwhile() {
     let app = TestApp::start(&format!("{ECHO}[default.plugins]\ndeadline_ms = 200\n")).await;
     app.home.write("plugins/witness.rhai", "fn on_message(ctx, text) { text + \"!\" }");
     let (mallory, bob) = (app.person("mallory").await, app.person("bob").await);
@@ -23,6 +25,13 @@ async fn the_server_survives_every_hostile_script_and_answers_others_meanwhile()
         std::fs::write(&file, &hostile.script).unwrap();
         app.forget_peak();
         let before = app.resident_bytes();
+        // Nobody waits long for a plugin that takes long to load; here it is to be there.
+        let page = format!("/admin/plugins/{name}");
+        let start = Instant::now();
+        while mallory.get(&page).await.status() != 200 {
+            assert!(start.elapsed() < Duration::from_secs(30), "{name} is never loaded");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
 
         let attacked = async {
             let reply = mallory.send(&attack, "still there?").await;

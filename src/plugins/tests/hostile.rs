@@ -19,7 +19,7 @@ const WITNESS: &str = "const PLUGIN = #{ priority: 200 };
     fn on_response(ctx, text) { text + \"!\" }";
 
 #[tokio::test]
-async fn no_script_of_the_corpus_outlives_its_deadline_or_touches_another() {
+async fn f15_no_script_of_the_corpus_outlives_its_deadline_or_touches_another() {
     let scripts = corpus::scripts();
     assert!(scripts.len() >= 100, "{}", scripts.len());
     let mut wrong = Vec::new();
@@ -91,6 +91,35 @@ async fn survive(hostile: &corpus::Hostile) -> Result<Duration, String> {
 }
 
 #[tokio::test]
+async fn f13_a_script_that_never_ends_is_stopped_the_message_goes_on_and_the_failure_is_listed() {
+    let mut folder = Folder::new()
+        .with("a.rhai", "fn on_message(ctx, text) {\n  loop { }\n}")
+        .with("b.rhai", "fn on_message(ctx, text) { text + \"!\" }");
+    folder.config.deadline_ms = DEADLINE.as_millis() as u64;
+    folder.config.max_operations = 1_000_000_000;
+    folder.config.breaker_failures = 100;
+    let plugins = folder.open();
+    let set = plugins.current().await;
+    let mut late = Vec::new();
+    while late.len() < ATTEMPTS {
+        let start = Instant::now();
+
+        let outcome = set.on_message(&ctx(), "x".into()).await.unwrap();
+
+        let took = start.elapsed();
+        assert_eq!(outcome.action, MessageAction::Continue("x!".into()));
+        let told = "a.rhai: it takes longer than deadline_ms allows";
+        assert!(outcome.marks[0].text.contains(told), "{:?}", outcome.marks);
+        assert_eq!(plugins.list()[0].last_failure.as_deref(), Some(told));
+        if took <= DEADLINE + GRACE {
+            return;
+        }
+        late.push(took);
+    }
+    panic!("it takes {late:?}");
+}
+
+#[tokio::test]
 async fn a_panic_in_a_host_function_is_a_failure_of_that_plugin_only() {
     let folder = Folder::new()
         .with("a.rhai", "fn on_message(ctx, text) { test_panic(); text }")
@@ -103,7 +132,7 @@ async fn a_panic_in_a_host_function_is_a_failure_of_that_plugin_only() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_while_it_is_loaded_is_used_whole_or_not_at_all() {
+async fn f16_a_file_that_changes_while_it_is_loaded_is_used_whole_or_not_at_all() {
     let version = |n: usize| {
         let padding = "// so that a part of it is a script too\n".repeat(n % 50);
         format!("fn on_message(ctx, text) {{ \"{n}\" }}\n{padding}fn on_response(ctx, text) {{ \"{n}\" }}")

@@ -65,7 +65,7 @@ async fn many_edits_of_the_same_length_are_all_seen() {
 }
 
 #[tokio::test]
-async fn a_broken_edit_keeps_the_old_version_and_shows_file_line_and_column() {
+async fn f16_a_broken_edit_keeps_the_old_version_and_shows_file_line_and_column() {
     let folder = Folder::new().with("a.rhai", &saying("one"));
     let plugins = folder.open();
 
