@@ -35,8 +35,21 @@ pub fn panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        if let Some(why) = no_more_threads(panic) {
+            tracing::error!(
+                place,
+                "the system gives no more threads or memory ({why}): raise its limits for this program (ulimit -u, ulimit -v)"
+            );
+            return;
+        }
         tracing::error!(place, thread, "a thread broke off; this is a defect, please report it");
     }));
+}
+
+/// What the runtime says where it can start no thread; nobody else's words are in it.
+fn no_more_threads(panic: &std::panic::PanicHookInfo<'_>) -> Option<String> {
+    let message = panic.payload_as_str()?;
+    message.strip_prefix("OS can't spawn worker thread: ").map(str::to_owned)
 }
 
 /// Writes each event as one line: a line break inside it, which somebody may have sent, is shown and not obeyed.

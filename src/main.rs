@@ -3,6 +3,7 @@
 mod commands;
 mod log;
 
+use std::panic;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use fireside::accounts::Accounts;
 use fireside::app;
 use fireside::config::Config;
 use fireside::domain::{ApiKeyId, in_words};
-use fireside::engine::{forget_user, limit_spinning};
+use fireside::engine::{forget_user, settle_environment};
 
 use self::commands::model::ModelCommand;
 use self::commands::plugin::PluginCommand;
@@ -100,24 +101,46 @@ fn main() -> ExitCode {
     log::panics();
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
     if matches!(command, Command::Serve)
-        && let Err(error) = limit_spinning()
+        && let Err(error) = settle_environment()
     {
-        tracing::warn!(%error, "other programs will slow the model down more than they need to");
+        tracing::warn!(%error, "other programs will slow the model down, and memory will be given back, less well than could be");
     }
-    let ended = app::figment().map_err(Into::into).and_then(|figment| {
-        let runtime = app::runtime(&figment)?;
-        let ended = runtime.block_on(run(command, figment));
-        // What still runs on a thread that cannot be stopped, such as a plugin's tests, is nobody's any more.
-        runtime.shutdown_background();
-        ended
-    });
-    match ended {
-        Ok(code) => code,
-        Err(error) => fail(error.as_ref()),
+    open_more_files();
+    // A system that gives no thread makes the runtime panic.
+    match panic::catch_unwind(|| begin(command)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => fail(&error),
+        Err(_) => fail(&"The server did not start, or could not go on; the line above says why."),
     }
 }
 
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+/// Fewest files that may be open at a time for a server to be of use to several people: each connection is one.
+const FEW_FILES: u64 = 256;
+
+/// Takes as many open files as the system lets this program have; says where that is not much.
+fn open_more_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the number of open files stays at {current:?}");
+    }
+    if let Some(files) = getrlimit(Resource::Nofile).current.filter(|files| *files < FEW_FILES) {
+        tracing::warn!(
+            "only {files} files may be open at a time, and each connection is one: raise the limit (ulimit -n) to 1024 or more"
+        );
+    }
+}
+
+fn begin(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let figment = app::figment()?;
+    let runtime = app::runtime(&figment)?;
+    let ended = runtime.block_on(run(command, figment));
+    // What still runs on a thread that cannot be stopped, such as a plugin's tests, is nobody's any more.
+    runtime.shutdown_background();
+    ended
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("fireside: {error}");
     ExitCode::FAILURE
 }

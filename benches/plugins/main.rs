@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use fireside::config::{Backend, LlmConfig, PluginsConfig};
 use fireside::domain::{ConversationId, PromptMessage, Role, UserId};
-use fireside::engine::limit_spinning;
+use fireside::engine::settle_environment;
 use fireside::plugins::{
     Context, Denied, Draft, PluginSet, Plugins, Recorder, RenderedSegment, ReplyStream, RequestSource,
     SegmentOrigin,
@@ -82,7 +82,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // As the server does.
-    let measured = limit_spinning().map_err(Into::into).and_then(|()| Runtime::new()?.block_on(measure()));
+    let measured =
+        settle_environment().map_err(Into::into).and_then(|()| Runtime::new()?.block_on(measure()));
     match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -19,6 +19,7 @@
 
 mod backend;
 mod echo;
+mod environment;
 mod error;
 mod ffi;
 mod generation;
@@ -34,7 +35,6 @@ mod queue;
 mod reading;
 mod reply;
 mod slot;
-mod spin;
 mod stop;
 mod task;
 mod utf8;
@@ -48,6 +48,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use environment::settle_environment;
 pub use error::EngineError;
 pub use generation::{Generation, Place};
 pub use grammar::Grammar;
@@ -56,7 +57,6 @@ pub use logprobs::{Likely, TokenLogprob};
 pub use mailbox::{Event, Finished, Timings};
 pub use model::Model;
 pub use prompt::{Origin, Prompt, Segment};
-pub use spin::limit_spinning;
 pub use task::{Priority, Task};
 
 use self::queue::Queue;

@@ -111,7 +111,7 @@ async fn a_dot_env_file_is_read_and_the_environment_wins_over_it() {
 }
 
 #[test]
-fn threads_that_wait_for_each_other_give_their_processors_away_unless_the_operator_chose_otherwise() {
+fn c_libraries_find_their_settings_unless_the_operator_chose_otherwise() {
     let begun = |chosen: &[(&str, &str)]| {
         let home = Home::new(ECHO);
         let mut program = home.program();
@@ -119,15 +119,17 @@ fn threads_that_wait_for_each_other_give_their_processors_away_unless_the_operat
         let name = program.get_program().to_string_lossy().into_owned();
         let [arguments, environment] = TestApp::start_program(home, program).begun_with();
         assert_eq!(arguments, [name, "serve".into()]);
-        environment.into_iter().filter(|word| word.starts_with("GOMP_") || word.starts_with("OMP_")).collect()
+        let is_setting = |word: &String| ["GOMP_", "OMP_", "MALLOC_"].iter().any(|of| word.starts_with(of));
+        let mut settings: Vec<String> = environment.into_iter().filter(is_setting).collect();
+        settings.sort();
+        settings
     };
-    let own: Vec<String> = begun(&[]);
-    let waiting: Vec<String> = begun(&[("OMP_WAIT_POLICY", "active")]);
-    let counted: Vec<String> = begun(&[("GOMP_SPINCOUNT", "7")]);
+    let memory = ["MALLOC_ARENA_MAX=4", "MALLOC_MMAP_THRESHOLD_=262144"];
 
-    assert_eq!(own, ["GOMP_SPINCOUNT=10000"]);
-    assert_eq!(waiting, ["OMP_WAIT_POLICY=active"]);
-    assert_eq!(counted, ["GOMP_SPINCOUNT=7"]);
+    assert_eq!(begun(&[]), ["GOMP_SPINCOUNT=10000", memory[0], memory[1]]);
+    assert_eq!(begun(&[("OMP_WAIT_POLICY", "active")]), [memory[0], memory[1], "OMP_WAIT_POLICY=active"]);
+    let chosen = [("GOMP_SPINCOUNT", "7"), ("MALLOC_ARENA_MAX", "1")];
+    assert_eq!(begun(&chosen), ["GOMP_SPINCOUNT=7", "MALLOC_ARENA_MAX=1", memory[1]]);
 }
 
 #[test]

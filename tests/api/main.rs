@@ -38,6 +38,7 @@ mod reasoning;
 mod reload;
 mod replies;
 mod shipped;
+mod system;
 mod temporary;
 mod texts;
 mod traces;

@@ -74,7 +74,7 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
-            if ["FIRESIDE_", "ROCKET_", "CHAT_", "RUST_LOG", "GOMP_", "OMP_"]
+            if ["FIRESIDE_", "ROCKET_", "CHAT_", "RUST_LOG", "GOMP_", "OMP_", "MALLOC_"]
                 .iter()
                 .any(|prefix| name_text.starts_with(prefix))
             {
