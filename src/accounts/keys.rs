@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_use_is_noted_once_a_minute_and_the_key_itself_nowhere() {
+    async fn s23_a_use_is_noted_once_a_minute_and_the_key_itself_nowhere() {
         let (folder, store) = store().await;
         let ada = user(&store, "ada").await;
         let accounts = Accounts::new(store.clone(), AccountsConfig::default());

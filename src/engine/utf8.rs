@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emoji_split_over_tokens_arrives_whole() {
+    fn f21_an_emoji_split_over_tokens_arrives_whole() {
         let mut utf8 = Utf8::default();
 
         let pieces: Vec<_> = "a🦊".bytes().map(|byte| push(&mut utf8, &[byte])).collect();
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced_and_said_so() {
+    fn f21_bytes_that_are_no_text_are_replaced_and_said_so() {
         let mut utf8 = Utf8::default();
 
         let text = push(&mut utf8, b"\xffa\xf0\x9f") + push(&mut utf8, b"b").as_str();

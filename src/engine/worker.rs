@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_backend_that_panics_fails_the_reply_and_frees_its_place() {
+    async fn f07_a_backend_that_panics_fails_the_reply_and_frees_its_place() {
         let (queue, mailbox, user) = (Queue::new(1, 1, 1), Arc::new(Mailbox::default()), UserId::new());
         let prompt = Prompt { segments: Vec::new(), left_out: 0, tokens: vec![1] };
         let request = Request {

@@ -86,7 +86,7 @@ mod tests {
     use crate::store::testing::{store, turn, user};
 
     #[tokio::test]
-    async fn a_backup_of_a_live_database_opens_and_is_private() {
+    async fn s29_a_backup_of_a_live_database_opens_and_is_private() {
         let (folder, store) = store().await;
         let ada = user(&store, "ada").await;
         let conversation = store.create_conversation(ada.id).await.unwrap().id;

@@ -77,7 +77,7 @@ async fn retry_and_finish(
 }
 
 #[tokio::test]
-async fn what_is_mine_is_not_there_for_anyone_else() {
+async fn s16_what_is_mine_is_not_there_for_anyone_else() {
     let (_folder, store) = store().await;
     let (ada, eve) = (user(&store, "ada").await.id, user(&store, "eve").await.id);
     let mine = store.create_conversation(ada).await.unwrap().id;

@@ -20,7 +20,7 @@ async fn one_connection(folder: &TempDir) -> Store {
 }
 
 #[tokio::test]
-async fn the_database_is_private_to_its_owner() {
+async fn s29_the_database_is_private_to_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data of 50%?#/fireside.db");
 
@@ -34,7 +34,7 @@ async fn the_database_is_private_to_its_owner() {
 }
 
 #[tokio::test]
-async fn a_database_that_others_could_read_becomes_private() {
+async fn s29_a_database_that_others_could_read_becomes_private() {
     let (folder, store) = store().await;
     store.close().await;
     let file = folder.path().join("fireside.db");
@@ -101,7 +101,7 @@ async fn an_unusable_url_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_left_alone() {
+async fn f19_a_database_of_a_newer_version_is_left_alone() {
     let (folder, store) = store().await;
     let newer = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1";
     sqlx::query(newer).execute(&store.pool).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_database_of_a_newer_version_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_locked_database_is_unavailable_and_half_a_turn_is_not_written() {
+async fn f18_a_locked_database_is_unavailable_and_half_a_turn_is_not_written() {
     let (folder, store) = store().await;
     let ada = user(&store, "ada").await.id;
     let conversation = store.create_conversation(ada).await.unwrap().id;
@@ -131,7 +131,7 @@ async fn a_locked_database_is_unavailable_and_half_a_turn_is_not_written() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_unavailable_and_half_a_turn_is_not_written() {
+async fn f17_a_full_disk_is_unavailable_and_half_a_turn_is_not_written() {
     let (folder, store) = store().await;
     let ada = user(&store, "ada").await.id;
     let conversation = store.create_conversation(ada).await.unwrap().id;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{ECHO, Person, TestApp};
 
 #[tokio::test]
-async fn kill_in_the_middle_of_a_reply_twenty_times_keeps_the_text_up_to_a_second_before() {
+async fn f05_kill_in_the_middle_of_a_reply_twenty_times_keeps_the_text_up_to_a_second_before() {
     let mut app = TestApp::start(ECHO).await;
     let mut ada = app.person("ada").await;
     let script = |round: usize| {

@@ -128,7 +128,7 @@ async fn a_file_that_is_none_or_is_broken_is_refused_in_plain_words() {
 }
 
 #[tokio::test]
-async fn a_bomb_is_refused_before_it_fills_the_memory() {
+async fn f29_a_bomb_is_refused_before_it_fills_the_memory() {
     let home = Home::new(&format!("{ECHO}[default.chat]\nmax_import_mib = 80\n"));
     let app = TestApp::start_in(home).await;
     let ada = app.person("ada").await;

@@ -40,7 +40,7 @@ async fn new_preset(ada: &Person, conversation: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_owner() {
+async fn s16_every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_owner() {
     let app = TestApp::start(ECHO).await;
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let conversation = ada.new_conversation().await;

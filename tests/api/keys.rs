@@ -19,7 +19,7 @@ async fn ids(person: &Person) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_key_made_on_the_page_is_shown_once_works_and_ends_when_it_is_deleted() {
+async fn s23_a_key_made_on_the_page_is_shown_once_works_and_ends_when_it_is_deleted() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
 

@@ -22,7 +22,7 @@ async fn stop(person: &Person, reply: &Reply) {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_writes_nothing_and_says_when_to_come_back() {
+async fn f26_a_full_queue_refuses_writes_nothing_and_says_when_to_come_back() {
     let app = TestApp::start(
         "[default.llm]\nbackend = \"echo\"\nn_parallel = 1\nqueue_size = 2\nmax_per_user = 2\n",
     )
@@ -88,7 +88,7 @@ async fn a_waiting_reply_can_be_stopped() {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_fit_is_refused_with_both_counts() {
+async fn f10_a_message_that_cannot_fit_is_refused_with_both_counts() {
     let app = TestApp::start("[default.llm]\nbackend = \"echo\"\nn_ctx = 256\n").await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
@@ -102,7 +102,7 @@ async fn a_message_that_cannot_fit_is_refused_with_both_counts() {
 }
 
 #[tokio::test]
-async fn an_empty_or_too_long_message_is_refused_in_place() {
+async fn f28_an_empty_or_too_long_message_is_refused_in_place() {
     let app = TestApp::start(&format!("{ECHO}[default.chat]\nmax_message_chars = 100\n")).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
@@ -116,7 +116,7 @@ async fn an_empty_or_too_long_message_is_refused_in_place() {
 }
 
 #[tokio::test]
-async fn history_that_no_longer_fits_is_left_out_and_the_page_says_so() {
+async fn f10_history_that_no_longer_fits_is_left_out_and_the_page_says_so() {
     let app = TestApp::start("[default.llm]\nbackend = \"echo\"\nn_ctx = 256\n").await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;

@@ -67,7 +67,7 @@ async fn a_fast_reply_comes_in_pieces_that_lie_apart() {
 }
 
 #[tokio::test]
-async fn two_tabs_see_one_reply_and_a_late_one_catches_up() {
+async fn f03_two_tabs_see_one_reply_and_a_late_one_catches_up() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
@@ -84,7 +84,7 @@ async fn two_tabs_see_one_reply_and_a_late_one_catches_up() {
 }
 
 #[tokio::test]
-async fn a_viewer_that_comes_back_gets_what_it_missed_and_nothing_twice() {
+async fn f02_a_viewer_that_comes_back_gets_what_it_missed_and_nothing_twice() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
@@ -101,7 +101,7 @@ async fn a_viewer_that_comes_back_gets_what_it_missed_and_nothing_twice() {
 }
 
 #[tokio::test]
-async fn a_reply_goes_on_when_nobody_looks() {
+async fn f01_a_reply_goes_on_when_nobody_looks() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
@@ -219,7 +219,7 @@ async fn a_waiting_message_that_is_refused_says_why_and_waits_for_its_person() {
 }
 
 #[tokio::test]
-async fn sigterm_with_open_streams_ends_within_three_seconds_and_keeps_the_text() {
+async fn f06_sigterm_with_open_streams_ends_within_three_seconds_and_keeps_the_text() {
     a_signal_ends_within_three_seconds_and_keeps_the_text(Signal::TERM).await;
 }
 

@@ -5,7 +5,7 @@ use sqlx::{Connection, Executor, SqliteConnection};
 use crate::support::{ECHO, TestApp};
 
 #[tokio::test]
-async fn a_locked_database_refuses_a_message_whole_and_recovers() {
+async fn f18_a_locked_database_refuses_a_message_whole_and_recovers() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;

@@ -30,7 +30,7 @@ async fn a_reply_arrives_byte_for_byte_while_it_streams_and_after() {
 }
 
 #[tokio::test]
-async fn markdown_becomes_harmless_html() {
+async fn s14_markdown_becomes_harmless_html() {
     let seat = Seat::echo().await;
     let markdown = "# Title\n\none\ntwo\n\n| a | b |\n| - | -: |\n| 1 | 2 |\n\n```rust\nlet x = 1;\n```\n\n\
         3. three\n- [x] done\n\n[good](https://example.org) [bad](javascript:alert(1)) ![far](https://example.org/x.png)\n\n\

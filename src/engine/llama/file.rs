@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_and_one_that_is_no_gguf_are_named_with_the_ways_out() {
+    fn f08_a_missing_file_and_one_that_is_no_gguf_are_named_with_the_ways_out() {
         let folder = folder(&[("note.gguf", "hello"), ("short.gguf", "GG")]);
 
         for name in ["note.gguf", "short.gguf", "none.gguf"] {

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_of_a_special_token_adds_none_to_the_prompt_whoever_wrote_it() {
+    fn s24_the_text_of_a_special_token_adds_none_to_the_prompt_whoever_wrote_it() {
         let (model, special, texts) = vocabulary();
         let delimiters = |role: Role, content: &str| {
             let content = PromptMessage { role, content: content.to_owned(), token_ids: None };

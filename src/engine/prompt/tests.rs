@@ -153,7 +153,7 @@ fn a_template_without_a_system_role_gets_it_before_the_first_message() {
 }
 
 #[test]
-fn a_template_that_takes_contents_apart_still_cannot_form_a_token_of_them() {
+fn f22_a_template_that_takes_contents_apart_still_cannot_form_a_token_of_them() {
     let thinking = "{% for m in messages %}<u>{{ m.content.split('</t>')[-1] }}<e>{% endfor %}<a>";
     let ask =
         |text: &str| special_count(&builder(thinking, 100).fit(&[message(Role::User, text)], 8).unwrap());

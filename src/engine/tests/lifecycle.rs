@@ -18,7 +18,7 @@ async fn a_missing_model_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_truncated_model_fails_with_a_sentence_that_names_it() {
+async fn f08_a_truncated_model_fails_with_a_sentence_that_names_it() {
     let whole = std::fs::read(model_file()).unwrap();
     for length in [100, 1_000_000, whole.len() / 2] {
         let mut file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();

@@ -142,7 +142,7 @@ async fn what_came_back_from_the_store_says_what_would_have_been_said() {
 }
 
 #[tokio::test]
-async fn what_one_person_said_is_never_used_for_another() {
+async fn s25_what_one_person_said_is_never_used_for_another() {
     let engine = alone().await;
     let shared = engine.model().unwrap().shared.len();
     let mut of_ada = Talk::new(UserId::new());

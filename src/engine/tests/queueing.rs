@@ -93,7 +93,7 @@ async fn a_full_queue_and_a_busy_person_are_refused_until_a_place_is_free() {
 }
 
 #[tokio::test]
-async fn those_who_wait_see_their_place_change_and_a_cancelled_one_leaves_at_once() {
+async fn f27_those_who_wait_see_their_place_change_and_a_cancelled_one_leaves_at_once() {
     let engine = echo(config(8, 4)).await;
     let first = running(&engine, UserId::new()).await;
     let second = send(&engine, UserId::new(), "b", SamplingParams::default());
@@ -120,7 +120,7 @@ async fn a_cancelled_reply_ends_during_a_pause_and_its_place_is_free_when_its_re
 }
 
 #[tokio::test]
-async fn numbers_are_checked_before_they_reach_the_model() {
+async fn s30_numbers_are_checked_before_they_reach_the_model() {
     let engine = echo(echo_config()).await;
     let prompt = engine.model().unwrap().prepare(&[says(Role::User, "Hi")], 8).unwrap();
     let params = SamplingParams { top_p: f32::NAN, ..SamplingParams::default() };

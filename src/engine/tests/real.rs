@@ -46,7 +46,7 @@ async fn the_next_turn_reads_only_what_is_new_and_never_anothers_memory() {
 }
 
 #[tokio::test]
-async fn cancelling_takes_effect_in_the_middle_of_a_long_prompt() {
+async fn f04_cancelling_takes_effect_in_the_middle_of_a_long_prompt() {
     let (engine, user) = (real().await, UserId::new());
     let mut generation = send(&engine, user, &"a long way to go ".repeat(380), greedy(16));
     let (mut read_so_far, total) = loop {

@@ -48,7 +48,7 @@ async fn all_places_run_at_once_and_the_next_request_joins_when_one_leaves() {
 }
 
 #[tokio::test]
-async fn somebody_with_many_requests_does_not_make_another_wait_for_all_of_them() {
+async fn f26_somebody_with_many_requests_does_not_make_another_wait_for_all_of_them() {
     let engine = echo(one_at_a_time()).await;
     let (ada, ben) = (UserId::new(), UserId::new());
     let mut first = send(&engine, ada, LONG, SamplingParams::default());
