@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::Env;
+use figment::providers::{Env, Format, Serialized, Toml};
+use figment::{Figment, Profile};
 use rocket::config::SecretKey;
 use rocket::fairing::AdHoc;
 use rocket::{Build, Ignite, Rocket};
@@ -85,8 +85,12 @@ pub fn figment() -> Result<Figment, AppError> {
     let predecessor = |name: &'static str, key: &'static str| {
         Env::raw().only(&[name]).map(move |_| key.into()).split("__").global()
     };
-    Ok(rocket::Config::figment()
-        .join(("ip_header", false))
+    // Rocket believes a header that any client can send; a file or the environment that names one is believed instead.
+    Ok(Figment::from(rocket::Config::default())
+        .merge(Serialized::default(rocket::Config::IP_HEADER, false))
+        .merge(Toml::file(Env::var_or("ROCKET_CONFIG", "Rocket.toml")).nested())
+        .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE"]).global())
+        .select(Profile::from_env_or("ROCKET_PROFILE", rocket::Config::DEFAULT_PROFILE))
         .merge(predecessor("CHAT_MODEL_GGUF", "llm__model"))
         .merge(predecessor("CHAT_DB_PATH", "databases__fireside__url"))
         .merge(Env::prefixed("FIRESIDE_").split("__").global()))
