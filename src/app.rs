@@ -24,7 +24,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, EngineError, EngineOptions, EngineState};
 use crate::plugins::Plugins;
 use crate::store::{Database, Store, StoreError, sqlite_url};
-use crate::web::{self, Texts, TextsError};
+use crate::web::{self, KnownHostsOnly, Texts, TextsError};
 
 /// How long running replies get to store their text when the server is told to stop.
 const SAVE_WITHIN: Duration = Duration::from_millis(1_500);
@@ -157,6 +157,8 @@ pub async fn serve(figment: Figment) -> Result<(), AppError> {
 }
 
 fn rocket(figment: Figment, config: Config, texts: Texts, engine: Engine) -> Rocket<Build> {
+    let machine = rustix::system::uname();
+    let hosts = KnownHostsOnly::new(&config.server.hosts, &machine.nodename().to_string_lossy());
     rocket::custom(figment)
         .attach(Database::stage())
         .attach(AdHoc::try_on_ignite("rooms", |rocket| async {
@@ -165,7 +167,7 @@ fn rocket(figment: Figment, config: Config, texts: Texts, engine: Engine) -> Roc
                 None => Err(rocket),
             }
         }))
-        .attach(web::stage(texts))
+        .attach(web::stage(texts, hosts))
         .attach(AdHoc::on_liftoff("address", |rocket| {
             Box::pin(async {
                 let config = rocket.config();

@@ -44,11 +44,15 @@ impl ConfigError {
     }
 }
 
-/// The sentence for a value that has the right type and is out of its range.
+/// The sentence for a value that has the right type and is out of its range; `table` is empty for what stands beside the
+/// tables.
 pub(super) fn out_of_range(figment: &Figment, table: &str, key: &str, why: &str) -> ConfigError {
-    let path = format!("{table}.{key}");
+    let (path, of_table) = match table {
+        "" => (key.to_owned(), String::new()),
+        table => (format!("{table}.{key}"), format!(".{table}")),
+    };
     let place = place(figment.find_metadata(&path));
-    ConfigError(format!("{place}: [{}.{table}] {key} {why}.", profile(figment, &path)))
+    ConfigError(format!("{place}: [{}{of_table}] {key} {why}.", profile(figment, &path)))
 }
 
 /// Refuses a table or key that nobody reads: it would otherwise be ignored without a word.

@@ -47,11 +47,28 @@ pub struct Config {
 pub struct ServerConfig {
     /// Folder for what the server writes: the SQLite file, the secret key, backups.
     pub data_dir: PathBuf,
+    /// Names of this server, beside those that only its own network knows: requests for any other host are refused.
+    pub hosts: Vec<String>,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { data_dir: "data".into() }
+        Self { data_dir: "data".into(), hosts: Vec::new() }
+    }
+}
+
+impl ServerConfig {
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let is_name = |host: &str| {
+            !host.is_empty()
+                && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+        };
+        match self.hosts.iter().find(|host| !is_name(host)) {
+            Some(host) => {
+                Err(("hosts", format!("must hold names such as \"chat.example.org\", not \"{host}\"")))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -80,7 +97,7 @@ const ROCKET_KEYS: &[&str] = &[
 
 /// Our tables and keys of a profile.
 const OUR_KEYS: &[&str] =
-    &["data_dir", "llm", "generation", "generation_limits", "chat", "accounts", "plugins"];
+    &["data_dir", "hosts", "llm", "generation", "generation_limits", "chat", "accounts", "plugins"];
 
 impl Config {
     /// Reads and checks every table; the error names file, key, what is allowed and the nearest right key.
@@ -102,6 +119,7 @@ impl Config {
     /// The first value out of its range: table, key, sentence.
     fn check(&self) -> Result<(), (&'static str, String, String)> {
         let place = |table| move |(key, why): (&'static str, String)| (table, key.to_owned(), why);
+        self.server.check().map_err(place(""))?;
         self.llm.check().map_err(place("llm"))?;
         self.generation.check().map_err(|e| ("generation", e.key.to_owned(), e.why))?;
         self.limits.check(&self.generation).map_err(place("generation_limits"))?;

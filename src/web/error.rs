@@ -7,6 +7,7 @@ use rocket::{Catcher, Either, catch, catchers};
 use rocket_dyn_templates::{Template, context};
 
 use super::guards::Htmx;
+use super::hosts::ForeignHost;
 use super::next_path::NextPath;
 use crate::accounts::AccountError;
 use crate::chat::ChatError;
@@ -28,6 +29,9 @@ pub enum WebError {
     /// A request that another site sent.
     #[error("This request came from another site and was not carried out.")]
     CrossSite,
+    /// A request for a host that this server is not known by.
+    #[error("{0}")]
+    ForeignHost(ForeignHost),
 }
 
 /// What is sent: the status, the sentence, which plugin spoke, and when to try again.
@@ -52,6 +56,7 @@ impl From<&WebError> for Answer {
     fn from(error: &WebError) -> Self {
         let error = match error {
             WebError::CrossSite => return Self::new(Status::Forbidden, error),
+            WebError::ForeignHost(_) => return Self::new(Status::MisdirectedRequest, error),
             WebError::Account(AccountError::Store(error)) => return Self::from(error),
             WebError::Account(_) => return Self::new(Status::InternalServerError, BROKEN),
             WebError::Chat(error) => error,

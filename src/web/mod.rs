@@ -15,6 +15,7 @@ mod export;
 mod figures;
 mod guards;
 mod headers;
+mod hosts;
 mod import;
 mod messages;
 mod next_path;
@@ -42,13 +43,15 @@ mod views;
 use rocket::Route;
 use rocket::fairing::AdHoc;
 
+pub use hosts::KnownHostsOnly;
 pub use texts::{Texts, TextsError};
 
 /// Attaches pages, streams, templates and the fairings that guard them. Expects `Chat` and `Accounts` to be managed.
-pub fn stage(texts: Texts) -> AdHoc {
+pub fn stage(texts: Texts, hosts: KnownHostsOnly) -> AdHoc {
     AdHoc::on_ignite("web", |rocket| async {
         rocket
             .attach(assets::stage())
+            .attach(hosts)
             .attach(csrf::SameSiteOnly)
             .attach(headers::SecurityHeaders)
             .attach(pages::templates(texts))

@@ -1,17 +1,19 @@
 //! What an operator's tools ask, and the model's state for the page.
 
 use rocket::http::Status;
-use rocket::{State, get, routes};
+use rocket::{Either, State, get, routes};
 use rocket_dyn_templates::{Template, context};
 
+use super::api::ApiError;
 use super::error::WebError;
 use super::guards::SignedIn;
+use super::hosts::ForeignHost;
 use super::views::ModelView;
 use crate::chat::Chat;
 use crate::engine::EngineState;
 
 pub(super) fn routes() -> Vec<rocket::Route> {
-    routes![healthz, readyz, model, cross_site]
+    routes![healthz, readyz, model, cross_site, foreign_host]
 }
 
 /// The process answers.
@@ -43,4 +45,13 @@ fn model(_user: SignedIn, chat: &State<Chat>) -> Template {
 #[get("/cross-site")]
 pub(super) fn cross_site() -> WebError {
     WebError::CrossSite
+}
+
+/// Where [`KnownHostsOnly`](super::hosts::KnownHostsOnly) sends what it refuses.
+#[get("/foreign-host")]
+pub(super) fn foreign_host(host: ForeignHost) -> Either<WebError, ApiError> {
+    match host.from_program {
+        true => Either::Right(ApiError::foreign_host(&host)),
+        false => Either::Left(WebError::ForeignHost(host)),
+    }
 }

@@ -14,6 +14,7 @@ mod draft;
 mod export;
 mod finding;
 mod hostile;
+mod hosts;
 mod hot_path;
 mod house;
 mod import;

@@ -13,6 +13,7 @@ use crate::domain::OutOfRange;
 use crate::engine::EngineError;
 use crate::store::StoreError;
 use crate::web::error::{BROKEN, NOT_FOUND, RETRY_AFTER_SECONDS};
+use crate::web::hosts::ForeignHost;
 
 /// A failure on its way to a program.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +69,11 @@ impl ApiError {
     pub(super) fn no_such_model(asked: &str, ours: &str) -> Self {
         let message = format!("There is no model \"{asked}\" here; this server runs \"{ours}\".");
         Self::new(Status::NotFound, Some("model_not_found"), message).about("model")
+    }
+
+    /// 421 for a host that is not ours.
+    pub(in crate::web) fn foreign_host(host: &ForeignHost) -> Self {
+        Self::new(Status::MisdirectedRequest, Some("foreign_host"), host)
     }
 
     fn about(mut self, parameter: impl ToString) -> Self {

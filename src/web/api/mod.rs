@@ -14,7 +14,7 @@ mod models;
 mod parts;
 mod request;
 
-pub(super) use error::catchers;
+pub(super) use error::{ApiError, catchers};
 use rocket::Request;
 
 /// Below this path lies the API and nothing else.
