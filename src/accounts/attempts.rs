@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 /// Most keys remembered; beyond it the one that would be forgotten soonest goes.
 const MAX_KEYS: usize = 10_000;
 
-/// The time over which attempts are counted.
-const WINDOW: Duration = Duration::from_secs(60);
-
-/// Failed attempts by key: so many a minute, forgotten one by one at a steady rate.
+/// Attempts by key: so many in a window of time, forgotten one by one at a steady rate.
 ///
 /// An attempt is taken before the password is checked, so that attempts sent at once cannot pass together, and given
 /// back when the password was right.
 pub(super) struct Attempts<K> {
+    window: Duration,
     /// After this time one attempt is forgotten.
     interval: Duration,
     /// When all attempts of a key will be forgotten. A std mutex: it is held for a few lines and no await.
@@ -22,17 +20,22 @@ pub(super) struct Attempts<K> {
 }
 
 impl<K: Hash + Eq + Clone> Attempts<K> {
-    pub(super) fn new(per_minute: u32) -> Self {
-        Self { interval: WINDOW / per_minute.max(1), forgotten: Mutex::default() }
+    pub(super) fn new(most: u32, window: Duration) -> Self {
+        Self { window, interval: window / most.max(1), forgotten: Mutex::default() }
     }
 
     /// Takes one attempt, or says how long to wait for the next.
     pub(super) fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
+        self.take_as(1, key, now)
+    }
+
+    /// Takes an attempt that counts as `weight` attempts.
+    pub(super) fn take_as(&self, weight: u32, key: &K, now: Instant) -> Result<(), Duration> {
         let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = forgotten.get(key).map_or(now, |until| now.max(*until)) + self.interval;
-        // Rounding makes `per_minute` intervals at most a window, never more.
-        if until > now + WINDOW {
-            return Err(until - (now + WINDOW));
+        let until = forgotten.get(key).map_or(now, |until| now.max(*until)) + self.interval * weight;
+        // Rounding makes all intervals together at most a window, never more.
+        if until > now + self.window {
+            return Err(until - (now + self.window));
         }
         if forgotten.len() >= MAX_KEYS && !forgotten.contains_key(key) {
             make_room(&mut forgotten, now);
@@ -43,9 +46,14 @@ impl<K: Hash + Eq + Clone> Attempts<K> {
 
     /// Gives an attempt back that did not fail.
     pub(super) fn give_back(&self, key: &K) {
+        self.give_back_as(1, key);
+    }
+
+    /// Gives an attempt back that counted as `weight` attempts.
+    pub(super) fn give_back_as(&self, weight: u32, key: &K) {
         let mut forgotten = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(until) = forgotten.get_mut(key) {
-            *until -= self.interval;
+            *until -= self.interval * weight;
         }
     }
 }
@@ -71,10 +79,11 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
     fn attempts_of_a_key_are_limited_and_come_back_one_by_one() {
-        let attempts = Attempts::new(3);
+        let attempts = Attempts::new(3, MINUTE);
         let start = Instant::now();
         for _ in 0..3 {
             assert_eq!(attempts.take(&"ada", start), Ok(()));
@@ -94,7 +103,7 @@ mod tests {
     #[test]
     fn the_configured_number_of_attempts_passes_whatever_it_is() {
         for per_minute in [1, 7, 10, 59, 61, 9_999, 10_000] {
-            let attempts = Attempts::new(per_minute);
+            let attempts = Attempts::new(per_minute, MINUTE);
             let now = Instant::now();
 
             let passed = (0..=per_minute).take_while(|_| attempts.take(&(), now).is_ok()).count();
@@ -105,7 +114,7 @@ mod tests {
 
     #[test]
     fn an_attempt_given_back_does_not_count() {
-        let attempts = Attempts::new(1);
+        let attempts = Attempts::new(1, MINUTE);
         let now = Instant::now();
 
         for _ in 0..5 {
@@ -115,8 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_may_count_as_several_and_a_fresh_key_always_has_one() {
+        let attempts = Attempts::new(10, MINUTE);
+        let now = Instant::now();
+
+        assert_eq!(attempts.take_as(10, &"ada", now), Ok(()));
+        assert_eq!(attempts.take(&"ada", now), Err(6 * SECOND));
+        attempts.give_back_as(10, &"ada");
+        assert_eq!(attempts.take(&"ada", now), Ok(()));
+        assert_eq!(attempts.take_as(10, &"ada", now), Err(6 * SECOND));
+    }
+
+    #[test]
     fn memory_is_bounded_and_the_freshest_failures_stay() {
-        let attempts = Attempts::new(1);
+        let attempts = Attempts::new(1, MINUTE);
         let start = Instant::now();
         for key in 0..MAX_KEYS {
             assert_eq!(attempts.take(&key, start + Duration::from_micros(key as u64)), Ok(()));

@@ -24,12 +24,21 @@ pub enum AccountError {
     /// No such name, or not its password: the two are not told apart.
     #[error("That name and password do not match.")]
     NoMatch,
-    /// Too many wrong passwords for this name or from this address; `retry_after` is at least a second.
-    #[error("Too many failed attempts. Try again in {} seconds.", retry_after.as_secs())]
+    /// Too many wrong passwords from this address or browser; `retry_after` is at least a second.
+    #[error("Too many failed attempts. Try again in {}.", in_words(*retry_after))]
     TooManyAttempts {
         /// Until one more attempt is allowed, in whole seconds.
         retry_after: Duration,
     },
+    /// This address made as many accounts as it may for now; `retry_after` is at least a second.
+    #[error("Too many accounts were made from your address. Try again in {}.", in_words(*retry_after))]
+    TooManyRegistrations {
+        /// Until one more account may be made, in whole seconds.
+        retry_after: Duration,
+    },
+    /// As many passwords wait to be checked as may wait.
+    #[error("The server is busy checking passwords. Try again in a moment.")]
+    Busy,
     /// The command line named an account that does not exist.
     #[error("There is no account named \"{0}\".")]
     NoSuchAccount(UserName),
@@ -51,5 +60,14 @@ impl From<StoreError> for AccountError {
             StoreError::RegistrationClosed => Self::RegistrationClosed,
             error => Self::Store(error),
         }
+    }
+}
+
+/// Rounded up, so that whoever waits as long as told is not refused again.
+fn in_words(wait: Duration) -> String {
+    match wait.as_secs() {
+        1 => "1 second".into(),
+        seconds @ 0..120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds.div_ceil(60)),
     }
 }

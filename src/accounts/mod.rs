@@ -6,15 +6,20 @@
 mod attempts;
 mod error;
 mod keys;
+mod limits;
 mod password;
+mod sign_in;
+mod threads;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use attempts::{Attempts, network};
 pub use error::AccountError;
+use limits::{Guesser, Limits};
 use password::Hasher;
+pub use sign_in::Visitor;
+use threads::Caller;
 
 use crate::config::{AccountsConfig, Registration};
 use crate::domain::{Invalid, SignInId, User, UserName, UserRole, now};
@@ -30,21 +35,14 @@ struct Inner {
     store: Store,
     config: AccountsConfig,
     hasher: Hasher,
-    by_name: Attempts<String>,
-    by_network: Attempts<IpAddr>,
+    limits: Limits,
 }
 
 impl Accounts {
     /// Accounts kept in `store`.
     pub fn new(store: Store, config: AccountsConfig) -> Self {
-        let attempts = config.failed_sign_ins_per_minute;
-        Self(Arc::new(Inner {
-            store,
-            config,
-            hasher: Hasher::new(),
-            by_name: Attempts::new(attempts),
-            by_network: Attempts::new(attempts),
-        }))
+        let (hasher, limits) = (Hasher::new(&config), Limits::new(&config));
+        Self(Arc::new(Inner { store, config, hasher, limits }))
     }
 
     /// The rules in force.
@@ -63,30 +61,33 @@ impl Accounts {
         Ok(open || self.0.store.count_users().await? == 0)
     }
 
-    /// Makes an account. The first one is the administrator's.
-    pub async fn register(&self, name: &str, password: &str) -> Result<User, AccountError> {
+    /// Makes an account. The first one is the administrator's; of others, an address makes so many an hour.
+    pub async fn register(
+        &self,
+        name: &str,
+        password: &str,
+        from: Option<IpAddr>,
+    ) -> Result<User, AccountError> {
         if !self.takes_newcomers().await? {
             return Err(AccountError::RegistrationClosed);
         }
         let name = UserName::parse(name).map_err(AccountError::Name)?;
         self.check_rules(&name, password)?;
-        let hash = self.0.hasher.hash(password).await?;
-        Ok(self.0.store.create_user(&name, &hash, self.0.config.registration).await?)
+        if self.is_empty().await? {
+            return self.make(&name, password).await;
+        }
+        // A name that is taken counts as well: asking which names there are is limited like this.
+        self.0.limits.take_registration(from, Instant::now())?;
+        let made = self.make(&name, password).await;
+        if matches!(made, Err(AccountError::Busy)) {
+            self.0.limits.give_back_registration(from);
+        }
+        made
     }
 
-    /// Checks a password and signs its person in. Wrong ones are limited for each name and for each address they come
-    /// `from`.
-    pub async fn sign_in(
-        &self,
-        name: &str,
-        password: &str,
-        from: Option<IpAddr>,
-    ) -> Result<(User, SignInId), AccountError> {
-        // Such a name was never given out, and everybody may know.
-        let name = UserName::parse(name).map_err(|_| AccountError::NoMatch)?;
-        let user = self.check_password(&name, password, from).await?;
-        let sign_in = self.start_sign_in(&user).await?;
-        Ok((user, sign_in))
+    async fn make(&self, name: &UserName, password: &str) -> Result<User, AccountError> {
+        let hash = self.0.hasher.hash(password, Caller::Stranger).await?;
+        Ok(self.0.store.create_user(name, &hash, self.0.config.registration).await?)
     }
 
     /// Signs in a person who has just proved to be one: after a registration or a change of password.
@@ -115,8 +116,8 @@ impl Accounts {
     /// Changes a password, which ends every sign-in of the person; the one returned goes on.
     pub async fn change_password(&self, user: &User, old: &str, new: &str) -> Result<SignInId, AccountError> {
         self.check_rules(&user.name, new)?;
-        self.check_password(&user.name, old, None).await?;
-        let hash = self.0.hasher.hash(new).await?;
+        self.check_password(&user.name, old, Guesser::SignedIn(user.id)).await?;
+        let hash = self.0.hasher.hash(new, Caller::Known).await?;
         self.0.store.set_password_hash(user.id, &hash).await?;
         self.start_sign_in(user).await
     }
@@ -130,7 +131,7 @@ impl Accounts {
             None => password::generate()?,
         };
         self.check_rules(&user.name, &password)?;
-        let hash = self.0.hasher.hash(&password).await?;
+        let hash = self.0.hasher.hash(&password, Caller::Known).await?;
         self.0.store.set_password_hash(user.id, &hash).await?;
         Ok(password)
     }
@@ -164,37 +165,6 @@ impl Accounts {
         }
     }
 
-    async fn check_password(
-        &self,
-        name: &UserName,
-        password: &str,
-        from: Option<IpAddr>,
-    ) -> Result<User, AccountError> {
-        if password.chars().count() > AccountsConfig::MAX_PASSWORD_CHARS {
-            return Err(AccountError::NoMatch);
-        }
-        let Inner { by_name, by_network, .. } = &*self.0;
-        let (key, network) = (name.key(), from.map(network));
-        if let Some(network) = &network {
-            by_network.take(network, Instant::now()).map_err(too_many)?;
-        }
-        by_name.take(&key, Instant::now()).map_err(too_many)?;
-        let checked = self.match_password(name, password).await;
-        if !matches!(checked, Err(AccountError::NoMatch)) {
-            by_name.give_back(&key);
-            if let Some(network) = &network {
-                by_network.give_back(network);
-            }
-        }
-        checked
-    }
-
-    async fn match_password(&self, name: &UserName, password: &str) -> Result<User, AccountError> {
-        let (user, hash) = self.0.store.find_credentials(name).await?.unzip();
-        let matches = self.0.hasher.verify(password, hash).await?;
-        user.filter(|_| matches).ok_or(AccountError::NoMatch)
-    }
-
     fn check_rules(&self, name: &UserName, password: &str) -> Result<(), AccountError> {
         let (min, max) = (self.0.config.min_password_chars, AccountsConfig::MAX_PASSWORD_CHARS);
         let sentence = match password.chars().count() {
@@ -207,11 +177,6 @@ impl Accounts {
         };
         Err(AccountError::Password(Invalid(sentence)))
     }
-}
-
-/// Rounded up to a second, so that whoever waits as long as told is not refused again.
-fn too_many(wait: Duration) -> AccountError {
-    AccountError::TooManyAttempts { retry_after: Duration::from_secs(wait.as_secs() + 1) }
 }
 
 #[cfg(test)]

@@ -1,29 +1,39 @@
-use std::sync::Arc;
-
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier, try_generate_salt};
-use tokio::sync::Semaphore;
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::password_hash::try_generate_salt;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 use super::AccountError;
+use super::threads::{Caller, Threads};
+use crate::config::AccountsConfig;
 
-/// Hashes at a time. Each one takes 19 MiB and keeps a core busy for some 50 ms, which the model would miss.
-const AT_ONCE: usize = 2;
-
-/// Argon2id with the parameters that OWASP recommends, off the async runtime.
+/// Argon2id with the parameters of the configuration, off the async runtime.
 pub(super) struct Hasher {
-    places: Arc<Semaphore>,
+    threads: Threads,
+    argon2: Argon2<'static>,
+}
+
+/// What the check of a password found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Another password.
+    Wrong,
+    /// The right one.
+    Right,
+    /// The right one, whose stored hash is easier to guess than a new one would be.
+    RightAndWeak,
 }
 
 impl Hasher {
-    pub(super) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONCE)) }
+    pub(super) fn new(config: &AccountsConfig) -> Self {
+        // The ranges of the configuration lie within Argon2's: the default is for values that were never checked.
+        let params = Params::new(config.argon2_memory_kib, config.argon2_iterations, 1, None);
+        Self { threads: Threads::new(), argon2: params.unwrap_or_default().into() }
     }
 
     /// The hash of a password as a PHC string.
-    pub(super) async fn hash(&self, password: &str) -> Result<String, AccountError> {
-        let password = password.to_owned();
-        self.run(move || Ok(hash(&password)?.to_string())).await
+    pub(super) async fn hash(&self, password: &str, caller: Caller) -> Result<String, AccountError> {
+        let (argon2, password) = (self.argon2.clone(), password.to_owned());
+        self.threads.run(caller, move |memory| hash(&argon2, &password, memory)).await
     }
 
     /// Whether `password` has the hash `expected`. Takes as long for a name that has none.
@@ -31,43 +41,72 @@ impl Hasher {
         &self,
         password: &str,
         expected: Option<String>,
-    ) -> Result<bool, AccountError> {
-        let password = password.to_owned();
-        self.run(move || match expected {
-            Some(expected) => {
-                let expected = PasswordHash::new(&expected).map_err(|e| e.to_string())?;
-                match Argon2::default().verify_password(password.as_bytes(), &expected) {
-                    Ok(()) => Ok(true),
-                    Err(Error::PasswordInvalid) => Ok(false),
-                    Err(e) => Err(e.to_string()),
-                }
-            }
-            None => hash(&password).map(|_| false),
-        })
-        .await
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> Result<T, String> + Send + 'static,
-    ) -> Result<T, AccountError> {
-        let place =
-            self.places.clone().acquire_owned().await.map_err(|e| AccountError::Hash(e.to_string()))?;
-        // The place goes with the work: a caller that goes away does not make room for more.
-        let work = move || {
-            let result = work();
-            drop(place);
-            result
+        caller: Caller,
+    ) -> Result<Verdict, AccountError> {
+        let (argon2, password) = (self.argon2.clone(), password.to_owned());
+        let work = move |memory: &mut _| match expected {
+            Some(expected) => verify(&argon2, &password, &expected, memory),
+            None => hash(&argon2, &password, memory).map(|_| Verdict::Wrong),
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|e| AccountError::Hash(e.to_string()))?
-            .map_err(AccountError::Hash)
+        self.threads.run(caller, work).await
     }
 }
 
-fn hash(password: &str) -> Result<PasswordHash, String> {
-    Argon2::default().hash_password(password.as_bytes()).map_err(|e| e.to_string())
+fn hash(argon2: &Argon2<'_>, password: &str, memory: &mut Vec<Block>) -> Result<String, String> {
+    let salt = Salt::new(&try_generate_salt().map_err(in_words)?).map_err(in_words)?;
+    let hash = PasswordHash {
+        algorithm: Algorithm::default().ident(),
+        version: Some(Version::default().into()),
+        params: ParamsString::try_from(argon2.params()).map_err(in_words)?,
+        salt: Some(salt),
+        hash: Some(output(argon2, password, &salt, memory)?),
+    };
+    Ok(hash.to_string())
+}
+
+fn verify(
+    today: &Argon2<'_>,
+    password: &str,
+    expected: &str,
+    memory: &mut Vec<Block>,
+) -> Result<Verdict, String> {
+    let expected = PasswordHash::new(expected).map_err(in_words)?;
+    let (Some(salt), Some(stored)) = (expected.salt, expected.hash) else {
+        return Err("the stored hash is not whole".into());
+    };
+    let algorithm: Algorithm = expected.algorithm.as_str().parse().map_err(in_words)?;
+    let version = expected.version.map(Version::try_from).transpose().map_err(in_words)?.unwrap_or_default();
+    let params = Params::try_from(&expected).map_err(in_words)?;
+    let weak = (algorithm, version) != (Algorithm::default(), Version::default())
+        || params.m_cost() < today.params().m_cost()
+        || params.t_cost() < today.params().t_cost();
+    let found = output(&Argon2::new(algorithm, version, params), password, &salt, memory)?;
+    // Outputs are compared in constant time.
+    Ok(match (found == stored, weak) {
+        (false, _) => Verdict::Wrong,
+        (true, false) => Verdict::Right,
+        (true, true) => Verdict::RightAndWeak,
+    })
+}
+
+fn output(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &Salt,
+    memory: &mut Vec<Block>,
+) -> Result<Output, String> {
+    memory.resize(argon2.params().block_count(), Block::new());
+    let length = argon2.params().output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let mut output = [0; Output::MAX_LENGTH];
+    let output = output.get_mut(..length).ok_or("the stored hash is too long")?;
+    argon2
+        .hash_password_into_with_memory(password.as_bytes(), salt, output, memory.as_mut_slice())
+        .map_err(in_words)?;
+    Output::new(output).map_err(in_words)
+}
+
+fn in_words(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// A password that nobody can guess (80 random bits) and anybody can type.
@@ -81,26 +120,53 @@ pub(super) fn generate() -> Result<String, AccountError> {
 
 #[cfg(test)]
 mod tests {
+    use argon2::PasswordHasher;
+
     use super::*;
 
-    #[tokio::test]
-    async fn a_hash_is_argon2id_and_matches_its_password_only() {
-        let hasher = Hasher::new();
+    fn hasher() -> Hasher {
+        Hasher::new(&AccountsConfig::default())
+    }
 
-        let hash = hasher.hash("correct horse").await.unwrap();
+    async fn verify(password: &str, expected: Option<String>) -> Result<Verdict, AccountError> {
+        hasher().verify(password, expected, Caller::Stranger).await
+    }
+
+    #[tokio::test]
+    async fn s01_a_hash_is_argon2id_and_matches_its_password_only() {
+        let hash = hasher().hash("correct horse", Caller::Stranger).await.unwrap();
 
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_ne!(hasher.hash("correct horse").await.unwrap(), hash);
-        assert!(hasher.verify("correct horse", Some(hash.clone())).await.unwrap());
-        assert!(!hasher.verify("correct horsf", Some(hash)).await.unwrap());
-        assert!(!hasher.verify("correct horse", None).await.unwrap());
+        assert_ne!(hasher().hash("correct horse", Caller::Stranger).await.unwrap(), hash);
+        assert_eq!(verify("correct horse", Some(hash.clone())).await.unwrap(), Verdict::Right);
+        assert_eq!(verify("correct horsf", Some(hash)).await.unwrap(), Verdict::Wrong);
+        assert_eq!(verify("correct horse", None).await.unwrap(), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn what_another_program_hashed_with_whatever_parameters_is_checked_with_them() {
+        for (memory, iterations, verdict) in [
+            (8_192, 2, Verdict::RightAndWeak),
+            (19_456, 1, Verdict::RightAndWeak),
+            (19_456, 2, Verdict::Right),
+            (24_576, 3, Verdict::Right),
+        ] {
+            let other = Argon2::from(Params::new(memory, iterations, 1, None).unwrap());
+            let hash = other.hash_password(b"correct horse").unwrap().to_string();
+
+            assert_eq!(verify("correct horse", Some(hash.clone())).await.unwrap(), verdict, "{hash}");
+            assert_eq!(verify("wrong horse", Some(hash)).await.unwrap(), Verdict::Wrong);
+        }
     }
 
     #[tokio::test]
     async fn a_stored_hash_that_cannot_be_read_is_an_error() {
-        let unreadable = Hasher::new().verify("correct horse", Some("no hash".into())).await;
-
-        assert!(matches!(unreadable, Err(AccountError::Hash(_))), "{unreadable:?}");
+        for hash in
+            ["no hash", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ", "$scrypt$ln=1$c2FsdHNhbHQ$aGFzaGhhc2g"]
+        {
+            let unreadable = verify("correct horse", Some(hash.into())).await;
+            assert!(matches!(unreadable, Err(AccountError::Hash(_))), "{unreadable:?}");
+        }
     }
 
     #[test]

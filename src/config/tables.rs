@@ -255,8 +255,14 @@ pub struct AccountsConfig {
     pub min_password_chars: usize,
     /// Days that a browser stays signed in.
     pub sign_in_days: u32,
-    /// Failed sign-ins a minute, for one name and for one address, before more are refused.
+    /// Failed sign-ins a minute from one address before more are refused; five times as many an hour for one name.
     pub failed_sign_ins_per_minute: u32,
+    /// Accounts that one address may make in an hour; the first account can always be made.
+    pub registrations_per_hour: u32,
+    /// Memory of Argon2id, with which passwords are hashed, in KiB.
+    pub argon2_memory_kib: u32,
+    /// Passes of Argon2id over its memory.
+    pub argon2_iterations: u32,
     /// Send the cookie over HTTPS only; set it when a reverse proxy ends TLS.
     pub secure_cookie: bool,
 }
@@ -268,6 +274,9 @@ impl Default for AccountsConfig {
             min_password_chars: 10,
             sign_in_days: 30,
             failed_sign_ins_per_minute: 10,
+            registrations_per_hour: 20,
+            argon2_memory_kib: 19_456,
+            argon2_iterations: 2,
             secure_cookie: false,
         }
     }
@@ -280,6 +289,9 @@ impl AccountsConfig {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         within("min_password_chars", self.min_password_chars, 8, Self::MAX_PASSWORD_CHARS)?;
         within("sign_in_days", self.sign_in_days, 1, 3_650)?;
-        within("failed_sign_ins_per_minute", self.failed_sign_ins_per_minute, 1, 10_000)
+        within("failed_sign_ins_per_minute", self.failed_sign_ins_per_minute, 1, 10_000)?;
+        within("registrations_per_hour", self.registrations_per_hour, 1, 10_000)?;
+        within("argon2_memory_kib", self.argon2_memory_kib, 19_456, 1_048_576)?;
+        within("argon2_iterations", self.argon2_iterations, 2, 100)
     }
 }

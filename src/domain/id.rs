@@ -129,3 +129,38 @@ impl FromStr for SignInId {
         Uuid::try_parse(text).map(Self)
     }
 }
+
+/// Names a browser in which a person has signed in, for as long as it keeps the cookie. It opens nothing: wrong passwords
+/// from it are counted apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KnownBrowser {
+    user: UserId,
+    browser: Uuid,
+}
+
+impl KnownBrowser {
+    /// A browser in which `user` has just signed in.
+    pub fn new(user: UserId) -> Self {
+        Self { user, browser: Uuid::new_v4() }
+    }
+
+    /// Who signed in.
+    pub fn user(self) -> UserId {
+        self.user
+    }
+}
+
+impl fmt::Display for KnownBrowser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.user, self.browser.simple())
+    }
+}
+
+impl FromStr for KnownBrowser {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (user, browser) = text.split_once('.').unwrap_or((text, ""));
+        Ok(Self { user: user.parse()?, browser: Uuid::try_parse(browser)? })
+    }
+}

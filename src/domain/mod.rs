@@ -20,7 +20,7 @@ mod user;
 
 pub use api_key::{ApiKey, KeyName};
 pub use conversation::{Conversation, Shelf, Title};
-pub use id::{ApiKeyId, ConversationId, MessageId, PresetId, SignInId, UserId};
+pub use id::{ApiKeyId, ConversationId, KnownBrowser, MessageId, PresetId, SignInId, UserId};
 pub use message::{FinishReason, Mark, Message, MessageStatus, PromptMessage, Role, Usage, UserText};
 pub use parameter::{Parameter, ParameterKind};
 pub use parameters::{Level, ParameterLevels, Parameters};

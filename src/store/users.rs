@@ -100,6 +100,18 @@ impl Store {
         Ok(write.commit().await?)
     }
 
+    /// Puts a new hash of the same password in the place of an old one, unless the password was changed meanwhile. Sign-ins
+    /// go on.
+    pub async fn renew_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<(), StoreError> {
+        sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+            .bind(user)
+            .bind(old)
+            .bind(new)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Changes what an account may do.
     pub async fn set_role(&self, user: UserId, role: UserRole) -> Result<(), StoreError> {
         let update = sqlx::query("UPDATE users SET role = $2 WHERE id = $1").bind(user).bind(role);
@@ -147,6 +159,19 @@ mod tests {
         store.create_conversation(ada.id).await.unwrap();
 
         assert_eq!(store.list_users().await.unwrap(), [(ada, 2), (bob, 0)]);
+    }
+
+    #[tokio::test]
+    async fn a_renewed_hash_ends_no_sign_in_and_never_replaces_a_new_password() {
+        let (_folder, store) = store().await;
+        let ada = user(&store, "ada").await;
+        let sign_in = store.create_sign_in(ada.id, i64::MAX).await.unwrap();
+
+        store.renew_password_hash(ada.id, "no hash", "renewed").await.unwrap();
+        store.renew_password_hash(ada.id, "no hash", "too late").await.unwrap();
+
+        assert!(store.find_user_by_sign_in(sign_in, 0).await.unwrap().is_some());
+        assert_eq!(store.find_credentials(&ada.name).await.unwrap(), Some((ada, "renewed".into())));
     }
 
     #[tokio::test]

@@ -7,8 +7,9 @@ use rocket::{Either, State, delete, get, post, routes};
 use rocket_dyn_templates::Template;
 
 use super::account_views::{AccountView, Said};
+use super::cookies::{remember, sign_in_id};
 use super::error::WebError;
-use super::guards::{Htmx, SignedIn, remember, sign_in_id};
+use super::guards::{Htmx, SignedIn};
 use super::refusal::{Page, Refusal};
 use crate::accounts::{AccountError, Accounts};
 use crate::chat::Chat;
@@ -109,7 +110,7 @@ async fn change_password(
 ) -> Result<Page, WebError> {
     let changed = accounts.change_password(&user, form.old, form.new).await;
     let changed = changed.map(|sign_in| {
-        remember(cookies, sign_in, accounts);
+        remember(cookies, sign_in, &user, accounts);
         Said { password_changed: true, ..Said::default() }
     });
     answer(accounts, chat, &user, &htmx, Part::Password, changed).await
@@ -123,7 +124,7 @@ async fn sign_out_elsewhere(
     accounts: &State<Accounts>,
     chat: &State<Chat>,
 ) -> Result<Page, WebError> {
-    let ended = match sign_in_id(cookies) {
+    let ended = match sign_in_id(cookies, accounts) {
         Some(here) => accounts.sign_out_elsewhere(&user, here).await,
         None => Ok(0),
     };

@@ -1,20 +1,16 @@
 //! Request guards: a handler's parameter types are its list of permissions.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::ops::Deref;
 
+use rocket::async_trait;
 use rocket::form::{self, FromFormField, ValueField};
-use rocket::http::{Cookie, CookieJar, SameSite, Status};
+use rocket::http::Status;
 use rocket::request::{FromParam, FromRequest, Outcome, Request};
-use rocket::time::Duration;
-use rocket::{State, async_trait};
 
-use crate::accounts::Accounts;
-use crate::domain::{ApiKeyId, ConversationId, MessageId, PresetId, SignInId, User, UserRole};
-
-/// The cookie that names a sign-in. Rocket encrypts it with the secret key.
-const COOKIE: &str = "fireside";
+use super::cookies::{known_browser, sign_in_id};
+use crate::accounts::{Accounts, Visitor};
+use crate::domain::{ApiKeyId, ConversationId, MessageId, PresetId, User, UserRole};
 
 /// A person who is signed in. Without one, the 401 catcher leads to the sign-in page.
 #[derive(Debug)]
@@ -36,7 +32,7 @@ impl<'r> FromRequest<'r> for SignedIn {
         let Some(accounts) = request.rocket().state::<Accounts>() else {
             return Outcome::Error((Status::InternalServerError, ()));
         };
-        let Some(id) = sign_in_id(request.cookies()) else {
+        let Some(id) = sign_in_id(request.cookies(), accounts) else {
             return Outcome::Error((Status::Unauthorized, ()));
         };
         match accounts.user_of(id).await {
@@ -76,29 +72,6 @@ impl<'r> FromRequest<'r> for Administrator {
             Outcome::Forward(status) => Outcome::Forward(status),
         }
     }
-}
-
-/// The sign-in that this browser's cookie names; none also for a forged one.
-pub fn sign_in_id(cookies: &CookieJar<'_>) -> Option<SignInId> {
-    // An id that does not parse names no sign-in.
-    cookies.get_private(COOKIE)?.value().parse().ok()
-}
-
-/// Keeps the browser signed in.
-pub fn remember(cookies: &CookieJar<'_>, id: SignInId, accounts: &State<Accounts>) {
-    let config = accounts.config();
-    cookies.add_private(
-        Cookie::build((COOKIE, id.to_string()))
-            .same_site(SameSite::Lax)
-            .http_only(true)
-            .secure(config.secure_cookie)
-            .max_age(Duration::days(config.sign_in_days.into())),
-    );
-}
-
-/// Lets the browser forget its sign-in.
-pub fn forget(cookies: &CookieJar<'_>) {
-    cookies.remove_private(COOKIE);
 }
 
 /// What htmx says about a request.
@@ -145,16 +118,15 @@ impl<'r> FromRequest<'r> for LastEventId {
     }
 }
 
-/// The address that a request comes from, for the limit on failed sign-ins.
-#[derive(Debug)]
-pub struct ClientAddress(pub Option<IpAddr>);
-
+// Where a request comes from, for the limits on failed sign-ins and on new accounts.
 #[async_trait]
-impl<'r> FromRequest<'r> for ClientAddress {
+impl<'r> FromRequest<'r> for Visitor {
     type Error = Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
-        Outcome::Success(Self(request.client_ip()))
+        let accounts = request.rocket().state::<Accounts>();
+        let browser = accounts.and_then(|accounts| known_browser(request.cookies(), accounts));
+        Outcome::Success(Self { address: request.client_ip(), browser })
     }
 }
 

@@ -9,6 +9,7 @@ mod account_views;
 mod api;
 mod assets;
 mod conversations;
+mod cookies;
 mod csrf;
 mod error;
 mod export;

@@ -6,8 +6,11 @@ use rocket::response::{self, Responder};
 use rocket::{Request, Response};
 use rocket_dyn_templates::Template;
 
-use super::error::WebError;
+use super::error::{RETRY_AFTER_SECONDS, WebError};
 use crate::accounts::AccountError;
+
+/// How long the queue of passwords needs to become shorter.
+const BUSY_FOR: Duration = Duration::from_secs(RETRY_AFTER_SECONDS as u64);
 
 /// A page or a part of one with its form, and why the form came back.
 pub struct Page {
@@ -51,7 +54,11 @@ impl TryFrom<AccountError> for Refusal {
     /// What the person can mend stands in the form; what only the operator can mend is an error page.
     fn try_from(error: AccountError) -> Result<Self, WebError> {
         let (status, retry_after) = match &error {
-            AccountError::TooManyAttempts { retry_after } => (Status::TooManyRequests, Some(*retry_after)),
+            AccountError::TooManyAttempts { retry_after }
+            | AccountError::TooManyRegistrations { retry_after } => {
+                (Status::TooManyRequests, Some(*retry_after))
+            }
+            AccountError::Busy => (Status::ServiceUnavailable, Some(BUSY_FOR)),
             AccountError::RegistrationClosed => (Status::Forbidden, None),
             AccountError::Store(_) | AccountError::Hash(_) | AccountError::Random(_) => {
                 return Err(error.into());

@@ -6,11 +6,12 @@ use rocket::response::Redirect;
 use rocket::{Either, State, get, post, routes};
 use rocket_dyn_templates::{Template, context};
 
+use super::cookies::{forget, remember, sign_in_id};
 use super::error::WebError;
-use super::guards::{ClientAddress, SignedIn, forget, remember, sign_in_id};
+use super::guards::SignedIn;
 use super::next_path::NextPath;
 use super::refusal::{Page, Refusal};
-use crate::accounts::{AccountError, Accounts};
+use crate::accounts::{AccountError, Accounts, Visitor};
 
 pub(super) fn routes() -> Vec<rocket::Route> {
     routes![login_page, login, register_page, register, logout]
@@ -49,14 +50,14 @@ async fn login_page(
 #[post("/login", data = "<form>")]
 async fn login(
     form: Form<Credentials<'_>>,
-    from: ClientAddress,
+    from: Visitor,
     cookies: &CookieJar<'_>,
     accounts: &State<Accounts>,
 ) -> Result<Answer, WebError> {
     let next = NextPath::parse(form.next);
-    match accounts.sign_in(form.username, form.password, from.0).await {
-        Ok((_, id)) => {
-            remember(cookies, id, accounts);
+    match accounts.sign_in(form.username, form.password, from).await {
+        Ok((user, id)) => {
+            remember(cookies, id, &user, accounts);
             Ok(Either::Left(Redirect::to(next.to_string())))
         }
         Err(error) => login_form(accounts, form.username, &next, Some(error.try_into()?)).await,
@@ -79,13 +80,14 @@ async fn register_page(
 #[post("/register", data = "<form>")]
 async fn register(
     form: Form<Credentials<'_>>,
+    from: Visitor,
     cookies: &CookieJar<'_>,
     accounts: &State<Accounts>,
 ) -> Result<Answer, WebError> {
     let next = NextPath::parse(form.next);
-    match accounts.register(form.username, form.password).await {
+    match accounts.register(form.username, form.password, from.address).await {
         Ok(user) => {
-            remember(cookies, accounts.start_sign_in(&user).await?, accounts);
+            remember(cookies, accounts.start_sign_in(&user).await?, &user, accounts);
             Ok(Either::Left(Redirect::to(next.to_string())))
         }
         Err(error) => register_form(accounts, form.username, &next, Some(error.try_into()?)).await,
@@ -95,10 +97,10 @@ async fn register(
 /// Ends the sign-in on the server, not only in this browser.
 #[post("/logout")]
 async fn logout(cookies: &CookieJar<'_>, accounts: &State<Accounts>) -> Result<Redirect, WebError> {
-    if let Some(id) = sign_in_id(cookies) {
+    if let Some(id) = sign_in_id(cookies, accounts) {
         accounts.sign_out(id).await?;
     }
-    forget(cookies);
+    forget(cookies, accounts);
     Ok(Redirect::to("/login"))
 }
 
