@@ -22,10 +22,13 @@ pub use sign_in::Visitor;
 use threads::Caller;
 
 use crate::config::{AccountsConfig, Registration};
-use crate::domain::{Invalid, SignInId, User, UserName, UserRole, now};
+use crate::domain::{Invalid, SignInId, UnixMillis, User, UserName, UserRole, now};
 use crate::store::Store;
 
-const MILLIS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
+const MILLIS_PER_DAY: UnixMillis = 24 * 60 * 60 * 1000;
+
+/// How exactly it is known when a sign-in was last used: a busy one writes to the database once in this time.
+const USE_NOTED_EVERY: UnixMillis = 60 * 60 * 1000;
 
 /// The accounts of this server; clones share their limits.
 #[derive(Clone)]
@@ -95,12 +98,27 @@ impl Accounts {
         let now = now();
         self.0.store.delete_expired_sign_ins(now).await?;
         let expires_at = now + i64::from(self.0.config.sign_in_days) * MILLIS_PER_DAY;
-        Ok(self.0.store.create_sign_in(user.id, expires_at).await?)
+        Ok(self.0.store.create_sign_in(user.id, self.idle_at(now), expires_at).await?)
     }
 
-    /// Who a sign-in belongs to; nobody when it expired, was revoked or never was.
+    /// Who a sign-in belongs to; nobody when it expired, was not used for long, was revoked or never was.
     pub async fn user_of(&self, sign_in: SignInId) -> Result<Option<User>, AccountError> {
-        Ok(self.0.store.find_user_by_sign_in(sign_in, now()).await?)
+        let now = now();
+        let Some((user, idle_at)) = self.0.store.find_user_by_sign_in(sign_in, now).await? else {
+            return Ok(None);
+        };
+        let goes_on_until = self.idle_at(now);
+        if goes_on_until - idle_at >= USE_NOTED_EVERY
+            && let Err(error) = self.0.store.touch_sign_in(sign_in, goes_on_until).await
+        {
+            // The request is no worse for it, and the next one tries again.
+            tracing::warn!(%error, "the last use of a sign-in was not noted");
+        }
+        Ok(Some(user))
+    }
+
+    fn idle_at(&self, now: UnixMillis) -> UnixMillis {
+        now + i64::from(self.0.config.sign_in_idle_days) * MILLIS_PER_DAY
     }
 
     /// Ends a sign-in.

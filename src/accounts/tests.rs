@@ -279,6 +279,27 @@ async fn s04_an_address_makes_so_many_accounts_an_hour_and_the_first_one_always(
 }
 
 #[tokio::test]
+async fn s08_a_sign_in_goes_on_while_it_is_used_and_ends_when_it_is_not() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    let (_folder, store) = testing::store().await;
+    let accounts = Accounts::new(store.clone(), AccountsConfig::default());
+    let ada = accounts.register("ada", PASSWORD, None).await.unwrap();
+    let sign_in = accounts.start_sign_in(&ada).await.unwrap();
+    let idle_at = async || store.find_user_by_sign_in(sign_in, 0).await.unwrap().unwrap().1;
+    let fresh = idle_at().await;
+
+    accounts.user_of(sign_in).await.unwrap();
+    assert_eq!(idle_at().await, fresh, "noted at most once an hour");
+    store.touch_sign_in(sign_in, fresh - 13 * DAY).await.unwrap();
+    assert_eq!(accounts.user_of(sign_in).await.unwrap(), Some(ada));
+    assert!(idle_at().await >= fresh, "it goes on for 14 days more");
+
+    store.touch_sign_in(sign_in, fresh - 14 * DAY).await.unwrap();
+    assert_eq!(accounts.user_of(sign_in).await.unwrap(), None);
+    assert_eq!((accounts.config().sign_in_idle_days, accounts.config().sign_in_days), (14, 90));
+}
+
+#[tokio::test]
 async fn a_database_that_is_gone_is_not_a_wrong_password() {
     let (_folder, store) = testing::store().await;
     let accounts = Accounts::new(store.clone(), AccountsConfig::default());

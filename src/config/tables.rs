@@ -253,8 +253,10 @@ pub struct AccountsConfig {
     pub registration: Registration,
     /// Shortest password, in characters.
     pub min_password_chars: usize,
-    /// Days that a browser stays signed in.
+    /// Days that a browser stays signed in, however much it is used.
     pub sign_in_days: u32,
+    /// Days that a browser stays signed in without being used.
+    pub sign_in_idle_days: u32,
     /// Failed sign-ins a minute from one address before more are refused; five times as many an hour for one name.
     pub failed_sign_ins_per_minute: u32,
     /// Accounts that one address may make in an hour; the first account can always be made.
@@ -272,7 +274,8 @@ impl Default for AccountsConfig {
         Self {
             registration: Registration::Open,
             min_password_chars: 10,
-            sign_in_days: 30,
+            sign_in_days: 90,
+            sign_in_idle_days: 14,
             failed_sign_ins_per_minute: 10,
             registrations_per_hour: 20,
             argon2_memory_kib: 19_456,
@@ -289,6 +292,7 @@ impl AccountsConfig {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         within("min_password_chars", self.min_password_chars, 8, Self::MAX_PASSWORD_CHARS)?;
         within("sign_in_days", self.sign_in_days, 1, 3_650)?;
+        within("sign_in_idle_days", self.sign_in_idle_days, 1, 3_650)?;
         within("failed_sign_ins_per_minute", self.failed_sign_ins_per_minute, 1, 10_000)?;
         within("registrations_per_hour", self.registrations_per_hour, 1, 10_000)?;
         within("argon2_memory_kib", self.argon2_memory_kib, 19_456, 1_048_576)?;

@@ -165,7 +165,7 @@ mod tests {
     async fn a_renewed_hash_ends_no_sign_in_and_never_replaces_a_new_password() {
         let (_folder, store) = store().await;
         let ada = user(&store, "ada").await;
-        let sign_in = store.create_sign_in(ada.id, i64::MAX).await.unwrap();
+        let sign_in = store.create_sign_in(ada.id, i64::MAX, i64::MAX).await.unwrap();
 
         store.renew_password_hash(ada.id, "no hash", "renewed").await.unwrap();
         store.renew_password_hash(ada.id, "no hash", "too late").await.unwrap();
@@ -191,7 +191,7 @@ mod tests {
         let (_folder, store) = store().await;
         let (ada, bob) = (user(&store, "ada").await, user(&store, "bob").await);
         for owner in [&ada, &bob] {
-            store.create_sign_in(owner.id, i64::MAX).await.unwrap();
+            store.create_sign_in(owner.id, i64::MAX, i64::MAX).await.unwrap();
             store.create_api_key(owner.id, &key(owner.name.as_str()), owner.name.as_str()).await.unwrap();
             let conversation = store.create_conversation(owner.id).await.unwrap().id;
             let turn = store.begin_turn(owner.id, conversation, turn("Hi")).await.unwrap();
