@@ -8,6 +8,7 @@ mod error;
 mod keys;
 mod limits;
 mod password;
+mod policy;
 mod sign_in;
 mod threads;
 
@@ -22,7 +23,7 @@ pub use sign_in::Visitor;
 use threads::Caller;
 
 use crate::config::{AccountsConfig, Registration};
-use crate::domain::{Invalid, SignInId, UnixMillis, User, UserName, UserRole, now};
+use crate::domain::{SignInId, UnixMillis, User, UserName, UserRole, now};
 use crate::store::Store;
 
 const MILLIS_PER_DAY: UnixMillis = 24 * 60 * 60 * 1000;
@@ -184,16 +185,7 @@ impl Accounts {
     }
 
     fn check_rules(&self, name: &UserName, password: &str) -> Result<(), AccountError> {
-        let (min, max) = (self.0.config.min_password_chars, AccountsConfig::MAX_PASSWORD_CHARS);
-        let sentence = match password.chars().count() {
-            n if n < min => format!("A password has at least {min} characters; this one has {n}."),
-            n if n > max => format!("A password has at most {max} characters; this one has {n}."),
-            _ if password.to_lowercase() == name.key() => {
-                "The password must differ from the name.".to_owned()
-            }
-            _ => return Ok(()),
-        };
-        Err(AccountError::Password(Invalid(sentence)))
+        policy::check(name, password, self.0.config.min_password_chars).map_err(AccountError::Password)
     }
 }
 
