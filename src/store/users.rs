@@ -103,12 +103,8 @@ impl Store {
     /// Puts a new hash of the same password in the place of an old one, unless the password was changed meanwhile. Sign-ins
     /// go on.
     pub async fn renew_password_hash(&self, user: UserId, old: &str, new: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
-            .bind(user)
-            .bind(old)
-            .bind(new)
-            .execute(&self.pool)
-            .await?;
+        let update = sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2");
+        self.execute(update.bind(user).bind(old).bind(new)).await?;
         Ok(())
     }
 

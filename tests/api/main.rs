@@ -39,6 +39,7 @@ mod reasoning;
 mod reload;
 mod replies;
 mod shipped;
+mod sign_in_load;
 mod system;
 mod temporary;
 mod texts;
