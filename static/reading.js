@@ -1,137 +1,23 @@
 // How messages are shown. Text in `.source` becomes HTML in `.rendered`, which htmx never looks into.
 "use strict";
 
-// -- Markdown --
-
-// A few kilobytes of nested quotes, wide tables or asterisks can busy a parser for minutes: beyond this, text stays plain.
-const MOST = 200_000, MOST_IN_BLOCK = 80_000, MOST_EMPHASIS = 3_000, MOST_CELLS = 8_000, MOST_FORMULAS = 800;
-// Code is coloured up to this many characters, and while it still grows.
-const MOST_COLOURED = 30_000, MOST_GROWING = 4_000;
+// Code is coloured up to this many characters and lines, and while it still grows.
+const MOST_COLOURED = 30_000, MOST_COLOURED_LINES = 1_000, MOST_GROWING = 4_000;
+// Of the one who colours, in milliseconds: for the first code with the library, and for any other. So often it may be late.
+const FIRST_COLOURING = 5_000, MOST_COLOURING = 500, MOST_LATE = 5;
 // Beyond so many characters, blocks stand in parts: each frame costs a browser something for every block beside those it shows.
 const PART = 1_500;
-const NESTED = /^[ \t]*(?:>[ \t]*|(?:[-*+]|\d{1,9}[.)])[ \t]+){16}/m;
+// What is read anew at each piece of a stream.
+const MOST_OPEN = 20_000;
 
-const isWild = text => text.length > MOST || NESTED.test(text) || text.split(/\n[ \t]*(?:\n|[-*+|][ \t]|\d+[.)])/).some(block =>
-  block.length > MOST_IN_BLOCK || block.split(/[*_]/).length > MOST_EMPHASIS);
-
-const escape = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
-
-// $$…$$ and \[…\] stand by themselves, \(…\) and $…$ in a line. "$5 and $6", $HOME/$USER are none. Bounded, because each
-// dollar sign begins a search.
-const BODY = "([^]{1,2000}?)";
-const FORMULA = RegExp(
-  String.raw`^(?:\$\$${BODY}\$\$|\\\[${BODY}\\\]|\\\(${BODY}\\\)|\$(?![\s$])((?:\\.|[^\\$\n]){1,2000}?)(?<!\s)\$(?!\w))`,
-);
-const holder = (text, display) => `<code class="language-math${display ? "-display" : ""}">${escape(text)}</code>`;
-function formula(level) {
-  const inline = level === "inline";
-  return {
-    name: `${level}Formula`,
-    level,
-    start: inline && (src => src.search(/\$|\\[([]/)),
-    tokenizer(src) {
-      const [raw, ...bodies] = FORMULA.exec(src) ?? [];
-      const display = bodies[0] || bodies[1];
-      if (!raw || (!inline && (!display || /^[ \t]*\S/.test(src.slice(raw.length))))) return;
-      this.lexer.formulas = (this.lexer.formulas ?? 0) + 1;
-      if (this.lexer.formulas <= MOST_FORMULAS) return { type: `${level}Formula`, raw, text: bodies.find(Boolean), display };
-    },
-    renderer: ({ text, display }) => inline ? holder(text, display) : `<p>${holder(text, display)}</p>`,
-  };
-}
-
-const markdown = new marked.Marked({
-  breaks: true,
-  extensions: [formula("block"), formula("inline")],
-  tokenizer: {
-    // HTML that somebody wrote is shown, not obeyed.
-    html() {},
-    tag(src) {
-      const raw = this.rules.inline.tag.exec(src)?.[0];
-      return raw && { type: "text", raw, text: raw, escaped: false };
-    },
-    // Rows are padded to the header's width: the product counts. `false` means: as usual.
-    table(src) {
-      const block = src.split("\n\n", 1)[0];
-      const columns = block.split("\n", 1)[0].split("|").length - 1;
-      this.lexer.cells = (this.lexer.cells ?? 0) + columns * block.split("\n").length;
-      return this.lexer.cells > MOST_CELLS ? undefined : false;
-    },
-  },
-  renderer: {
-    // A picture would tell its server who reads this, and when.
-    image: ({ href, text }) => `<a href="${escape(href)}">${escape(text || href)}</a>`,
-    code: ({ lang, text }) => lang === "math" && `<p>${holder(text, true)}</p>`,
-    checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-  },
-});
-
-const CLEAN = {
-  ALLOWED_TAGS: "p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code strong em del a table thead tbody tr th td".split(" "),
-  ALLOWED_ATTR: ["href", "title", "class", "start", "align"],
-  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
-  ADD_URI_SAFE_ATTR: ["start", "align"],
-  ALLOW_DATA_ATTR: false,
-  ALLOW_ARIA_ATTR: false,
-  RETURN_DOM_FRAGMENT: true,
-};
-DOMPurify.addHook("afterSanitizeAttributes", element => {
-  if (!/^language-[\w+#.-]+$/.test(element.className)) element.removeAttribute?.("class");
-  if (element.tagName === "A") Object.assign(element, { target: "_blank", rel: "noopener noreferrer" });
-});
-
-function toDom(tokens, live) {
-  const dom = DOMPurify.sanitize(markdown.parser(tokens), CLEAN);
-  for (const code of all("[class|=language-math]", dom)) inTime(() => typeset(code));
-  for (const pre of all("pre", dom)) frameCode(pre, live);
-  for (const table of all("table", dom)) {
-    const frame = make("div", { className: "table", tabIndex: 0, role: "group", ariaLabel: says.table });
-    table.replaceWith(frame);
-    frame.append(table);
-  }
-  return dom;
-}
-
-// -- Work in slices: what does not fit into a frame goes on in the next one --
-
-const later = [];
-let due = 0;
-let deadline = 0;
-
-function inTime(work) {
-  if (!due && now() < deadline) return work();
-  later.push(work);
-  due ||= nextFrame(catchUp);
-}
-
-function catchUp() {
-  due = 0;
-  deadline = now() + 10;
-  try {
-    while (later.length && now() < deadline) later.shift()();
-  } finally {
-    if (later.length) due ||= nextFrame(catchUp);
-  }
-}
-
-// -- Code and formulas, whose libraries come with the first of them --
+// -- Code --
 
 const HERE = document.currentScript.src;
-const beside = name => HERE.replace("reading.js", `vendor/${name}`);
-const fetched = {};
-
-// The library, or nothing yet: `again` is called once it is here.
-function library(global, file, again) {
-  if (!window[global]) {
-    fetched[file] ??= new Promise((onload, onerror) => document.head.append(make("script", { src: beside(file), onload, onerror })));
-    fetched[file].then(() => inTime(again), () => { delete fetched[file]; }); // the next one tries again
-  }
-  return window[global];
-}
 
 // The class of code is `language-` and a name, or nothing.
 function frameCode(pre, live) {
   const code = pre.firstElementChild ?? pre;
+  writeCode(code, code.textContent);
   const figure = clone("#code-frame");
   $("span", figure).textContent = code.className.slice(9) || says.code;
   pre.tabIndex = 0; // the keyboard scrolls it sideways
@@ -140,29 +26,71 @@ function frameCode(pre, live) {
   colour(code, live ? MOST_GROWING : MOST_COLOURED);
 }
 
-function colour(code, most) {
-  const language = code.className.slice(9);
-  const text = code.textContent;
-  if (!language || text.length > most || !library("hljs", "highlight.min.js", () => colour(code, most))?.getLanguage(language)) return;
-  inTime(() => {
-    if (code.textContent === text) code.innerHTML = hljs.highlight(text, { language, ignoreIllegals: true }).value; // it escapes what it colours
-  });
+// A line that is too long for a part is cut, which no colour may be.
+const isLong = text => text.length > MOST_COLOURED || text.split("\n", MOST_COLOURED_LINES + 1).length > MOST_COLOURED_LINES
+  || RegExp(`.{${MOST_CHARACTERS}}`).test(text);
+
+function writeCode(code, text) {
+  if (isLong(text)) return fill(code, text);
+  code.textContent = text;
+  separate(code);
 }
 
-function typeset(code) {
-  if (!library("katex", "katex/katex.min.js", () => typeset(code))) {
-    fetched.style ??= document.head.appendChild(make("link", { rel: "stylesheet", href: beside("katex/katex.min.css") }));
-    return;
+// Long code stands in parts, and a colour that reaches over lines begins anew in each.
+function writeColoured(code, html) {
+  const lines = html.split("\n");
+  const open = [];
+  code.replaceChildren();
+  for (let at = 0; at < lines.length; at += MOST_LINES) {
+    const end = at + MOST_LINES;
+    const piece = lines.slice(at, end).join("\n") + (end < lines.length ? "\n" : "");
+    const before = open.join("");
+    for (const [tag] of piece.matchAll(/<\/?span[^>]*>/g)) {
+      if (tag === "</span>") open.pop();
+      else open.push(tag);
+    }
+    const part = make("span", { className: "part", innerHTML: before + piece + "</span>".repeat(open.length) });
+    part.style.containIntrinsicHeight = `${MOST_LINES}lh`;
+    code.append(part);
   }
-  const displayMode = code.className.endsWith("display");
-  const shown = make("span", displayMode ? { className: "formula", tabIndex: 0 } : {});
-  try {
-    // Into the element and after the sanitizer: markup with inline styles would break the content security policy.
-    katex.render(code.textContent, shown, { displayMode, maxExpand: 200, maxSize: 20, strict: "ignore" });
-    code.replaceWith(shown);
-  } catch (error) {
-    code.title = error.message; // the formula as it was written is better than none
-  }
+  if (lines.length <= MOST_LINES) code.replaceChildren(...code.firstChild.childNodes);
+  separate(code);
+}
+
+const waitingCode = new Set();
+let highlighter = null;
+let colouring = 0;
+let late = 0;
+
+function colour(code, most) {
+  if (!code.className || late > MOST_LATE || code.textContent.length > most || isLong(code.textContent)) return;
+  waitingCode.add(code);
+  colourNext();
+}
+
+function colourNext() {
+  const [code] = waitingCode;
+  if (!code || colouring) return;
+  waitingCode.delete(code);
+  const text = code.textContent;
+  const first = !highlighter;
+  highlighter ??= new Worker(HERE.replace("reading.js", "highlighter.js"));
+  const over = html => {
+    clearTimeout(colouring);
+    colouring = 0;
+    inTime(() => {
+      if (html && code.textContent === text) writeColoured(code, html);
+      colourNext();
+    });
+  };
+  colouring = setTimeout(() => {
+    highlighter.terminate();
+    highlighter = null;
+    if (++late > MOST_LATE) waitingCode.clear();
+    over();
+  }, first ? FIRST_COLOURING : MOST_COLOURING);
+  highlighter.onmessage = ({ data }) => over(data);
+  highlighter.postMessage({ text, language: code.className.slice(9) });
 }
 
 // -- Reasoning: what a reply begins with up to </think> and its like. A chat template may have opened it. --
@@ -201,23 +129,21 @@ function paint(body, live) {
   if (!live && body.matches(".painted")) return;
   body.classList.add("painted");
   const source = $(".source", body);
+  source.hidden = true;
   let rendered = $(".rendered", body);
   const { id } = body.parentElement;
   source.normalize(); // many pieces become one text node
   const text = source.textContent;
-  // What was painted as it came stays, unless a definition at its end changes links before it.
-  const came = latest.id === id && latest.text && text.startsWith(latest.text) && !/^ *\[.+\]:/m.test(text);
+  // What was painted as it came stays, unless a definition at its end changes links before it, or it was too much to read anew each time.
+  const came = latest.id === id && latest.text && text.startsWith(latest.text) && !/^ *\[.+\]:/m.test(text) && !$(".plain", latest.rendered);
   if (live) latest = { id, rendered, text };
   else if (came) rendered.replaceWith(rendered = latest.rendered);
   try {
-    if (states.get(rendered)?.wild || (live || came ? text.length > MOST : isWild(text))) throw Error();
-    paintParts(rendered, text, live || came ? paintOpen : (box, part) => paintWhole(box, markdown.lexer(part)));
+    paintParts(rendered, text, live || came ? paintOpen : (box, part) => paintWhole(box, reader(part)));
     if (!live) colourRest(rendered);
-    source.hidden = true;
   } catch {
-    states.set(rendered, { wild: true });
-    rendered.replaceChildren(); // plain text is better than none
-    source.hidden = false;
+    states.delete(rendered);
+    rendered.replaceChildren(asWritten(text)); // plain text is better than none
   }
 }
 
@@ -231,14 +157,20 @@ function paintParts(rendered, text, paintPart) {
   if (answer) paintPart(rendered, answer);
 }
 
+function paintWhole(box, reader) {
+  if (readOn(reader)) paintUp(box, reader.blocks);
+  else inTime(() => paintWhole(box, reader));
+}
+
 // From the end on, where the reader is.
-function paintWhole(box, tokens, below = null) {
-  let at = tokens.length;
-  for (let size = 0; at && size < PART;) size += tokens[--at].raw.length;
+function paintUp(box, blocks, below = null) {
+  let at = blocks.length;
+  // A block has a price of its own.
+  for (let size = 0; at && size < PART;) size += blocks[--at].raw.length + (blocks[at].type === "code" ? 150 : 20);
   const part = at || below ? make("div", { className: "part" }) : box;
-  part.append(toDom(tokens.splice(at)));
+  part.append(toDom(blocks.splice(at)));
   if (part !== box) box.insertBefore(part, below);
-  if (at) inTime(() => paintWhole(box, tokens, part));
+  if (at) inTime(() => paintUp(box, blocks, part));
 }
 
 // Only what changed is painted again: of a stream, the last block. Two blocks stay open: a list may go on after a blank
@@ -247,9 +179,16 @@ function paintOpen(box, text) {
   const state = states.get(box) ?? { start: 0, open: [], part: box, full: PART };
   states.set(box, state);
   const { open } = state;
-  const rest = text.slice(state.start);
-  if (isWild(rest)) throw Error();
-  const tokens = markdown.lexer(rest);
+  const rest = text.replace(/\r\n|\r/g, "\n").slice(state.start);
+  if (state.plain) return fill(state.plain, rest);
+  const read = reader(rest);
+  const whole = readOn(read);
+  const tokens = read.blocks;
+  if (!whole || read.failed || tokens.slice(-2).some(({ type, raw }) => type !== "code" && raw.length > MOST_OPEN)) {
+    for (const { nodes } of open) for (const node of nodes) node.remove();
+    box.append(state.plain = asWritten(rest));
+    return;
+  }
   let same = 0;
   while (same < tokens.length && open[same]?.raw === tokens[same].raw) same++;
   if (same < tokens.length - 1 || !goesOn(open[same], tokens[same])) {
@@ -277,7 +216,7 @@ function goesOn(block, token) {
   const figure = block?.token.type === "code" && block.nodes.find(node => node.matches(".code"));
   if (!figure || token?.type !== "code" || block.token.lang !== token.lang) return false;
   const code = $("code", figure);
-  code.textContent = `${token.text}\n`;
+  writeCode(code, `${token.text}\n`);
   block.raw = token.raw;
   colour(code, MOST_GROWING);
   return true;
@@ -293,5 +232,5 @@ function restart(body) {
   const rendered = $(".rendered", body);
   states.delete(rendered);
   rendered.replaceChildren();
-  $(".source", body).textContent = "";
+  Object.assign($(".source", body), { textContent: "", hidden: true });
 }

@@ -40,6 +40,7 @@ mod texts;
 mod traces;
 mod versions;
 mod views;
+mod written;
 
 use rocket::Route;
 use rocket::fairing::AdHoc;

@@ -11,13 +11,15 @@ use rocket_dyn_templates::Template;
 use rocket_dyn_templates::minijinja::Environment;
 
 use super::texts::Texts;
+use super::written::written;
 
-/// Templates with the texts of a language, and with a global `assets`, the hash of all static files: links carry it, so that a browser may keep a
+/// Templates with the texts of a language, with the filter `written`, and with a global `assets`, the hash of all static files: links carry it, so that a browser may keep a
 /// file for ever and still gets the new one after an upgrade. A broken template stops the start.
 pub(super) fn templates(texts: Texts) -> impl Fairing {
     Template::try_custom(move |engines| {
         let environment = &mut engines.minijinja;
         environment.add_global("assets", assets_hash(Path::new("static"))?);
+        environment.add_filter("written", written);
         texts.add_to(environment);
         check_all(environment)
     })

@@ -29,7 +29,7 @@ async fn code_has_its_language_and_can_be_wrapped_by_keyboard() {
     seat.until_over(4).await;
 
     shows(&seat, "r.querySelector('.hljs-keyword')?.textContent === 'let'").await;
-    assert_eq!(window.eval::<Vec<String>>(FETCHED).await, ["highlight.min.js"]);
+    assert_eq!(window.eval::<Vec<String>>(FETCHED).await, ["highlighter.js"]);
     shows(&seat, "[...r.querySelectorAll('figcaption span')].map(l => l.textContent).join() === 'rust,text'")
         .await;
     let wide = "(p => p.scrollWidth > p.clientWidth)(r.querySelector('pre'))";
