@@ -3,8 +3,10 @@
 
 const MOST = 200_000, MOST_IN_BLOCK = 30_000, MOST_CELLS = 8_000, MOST_ITEMS = 100, MOST_TAGS = 3_000;
 const MOST_NESTED = 16, MOST_LEVELS = 60;
-// In milliseconds: of reading before the page may answer, and of one block's lines. So often blocks may fail before the rest stays plain.
-const MOST_READING = 80, MOST_IN_LINES = 50, MOST_FAILED = 5;
+// In milliseconds: of reading before the page may answer, and of one block's lines.
+const MOST_READING = 80, MOST_IN_LINES = 50;
+// So often reading may fail or be slow before the rest of a text stays plain: for less than so many characters, and for lines.
+const MOST_FAILED = 5, FEW_READ = 5_000, SLOW_LINES = 25;
 
 const escape = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 
@@ -84,9 +86,9 @@ function readOn(reader) {
     try {
       within(MOST_READING, () => lexer.blockTokens(rest, found));
     } catch {
-      found.pop(); // it may go on
+      if (found.length > 1 && found.at(-1).type !== "space") found.pop(); // it may go on
       if (!found.length) {
-        reader.failed++;
+        reader.failed ||= 1;
         found.push(plain(rest.slice(0, rest.search(/\n[ \t]*\n/) + 1 || undefined)));
       }
     }
@@ -95,6 +97,7 @@ function readOn(reader) {
   }
   const length = found.reduce((length, { raw }) => length + raw.length, 0);
   reader.rest = rest.slice(length);
+  if (reader.rest && length < FEW_READ) reader.failed++;
   reader.blocks.push(...found.flatMap(pieces));
   return !reader.rest;
 }
@@ -122,6 +125,7 @@ function readLines(token, { lexer, lines }) {
 // The HTML of a block, or nothing where it is too much.
 function toHtml(token) {
   if (token.type === "plain" || token.reader.failed > MOST_FAILED || (token.type !== "code" && token.raw.length > MOST_IN_BLOCK)) return;
+  const begin = now();
   try {
     within(MOST_IN_LINES, () => readLines(token, token));
     const html = markdown.parser([token]);
@@ -132,8 +136,9 @@ function toHtml(token) {
     }
     return html;
   } catch {
-    token.reader.failed++;
     return undefined;
+  } finally {
+    if (now() - begin > SLOW_LINES) token.reader.failed++;
   }
 }
 

@@ -7,8 +7,8 @@ const MOST_COLOURED = 30_000, MOST_COLOURED_LINES = 1_000, MOST_GROWING = 4_000;
 const FIRST_COLOURING = 5_000, MOST_COLOURING = 500, MOST_LATE = 5;
 // Beyond so many characters, blocks stand in parts: each frame costs a browser something for every block beside those it shows.
 const PART = 1_500;
-// What is read anew at each piece of a stream.
-const MOST_OPEN = 20_000;
+// What is read anew at each piece of a stream, in characters, and how long may be painted at once, in milliseconds.
+const MOST_OPEN = 20_000, MOST_PAINTING = 30;
 
 // -- Code --
 
@@ -139,7 +139,8 @@ function paint(body, live) {
   if (live) latest = { id, rendered, text };
   else if (came) rendered.replaceWith(rendered = latest.rendered);
   try {
-    paintParts(rendered, text, live || came ? paintOpen : (box, part) => paintWhole(box, reader(part)));
+    paintParts(rendered, text,
+      live || came ? (box, part) => paintOpen(box, part, live) : (box, part) => paintWhole(box, reader(part)));
     if (!live) colourRest(rendered);
   } catch {
     states.delete(rendered);
@@ -158,26 +159,30 @@ function paintParts(rendered, text, paintPart) {
 }
 
 function paintWhole(box, reader) {
-  if (readOn(reader)) paintUp(box, reader.blocks);
+  if (readOn(reader)) inTime(() => paintUp(box, reader.blocks));
   else inTime(() => paintWhole(box, reader));
 }
 
 // From the end on, where the reader is.
-function paintUp(box, blocks, below = null) {
+function paintUp(box, blocks, group = null) {
   let at = blocks.length;
   // A block has a price of its own.
   for (let size = 0; at && size < PART;) size += blocks[--at].raw.length + (blocks[at].type === "code" ? 150 : 20);
-  const part = at || below ? make("div", { className: "part" }) : box;
-  part.append(toDom(blocks.splice(at)));
-  if (part !== box) box.insertBefore(part, below);
-  if (at) inTime(() => paintUp(box, blocks, part));
+  const dom = toDom(blocks.splice(at));
+  if (!at && !group) return box.append(dom);
+  if (!group || group.childElementCount === TOGETHER) group = box.insertBefore(make("div", { className: "part" }), group);
+  const part = make("div", { className: "part" });
+  part.append(dom);
+  group.prepend(part);
+  group.style.containIntrinsicHeight = `auto ${40 * group.childElementCount}rem`;
+  if (at) inTime(() => paintUp(box, blocks, group));
 }
 
 // Only what changed is painted again: of a stream, the last block. Two blocks stay open: a list may go on after a blank
 // line, and "2" may become "2. second".
-function paintOpen(box, text) {
+function paintOpen(box, text, live) {
   const state = states.get(box) ?? { start: 0, open: [], part: box, full: PART };
-  states.set(box, state);
+  states.set(box, Object.assign(state, { text }));
   const { open } = state;
   const rest = text.replace(/\r\n|\r/g, "\n").slice(state.start);
   if (state.plain) return fill(state.plain, rest);
@@ -193,22 +198,33 @@ function paintOpen(box, text) {
   while (same < tokens.length && open[same]?.raw === tokens[same].raw) same++;
   if (same < tokens.length - 1 || !goesOn(open[same], tokens[same])) {
     for (const { nodes } of open.splice(same)) for (const node of nodes) node.remove();
-    for (const token of tokens.slice(same)) {
-      const nodes = [...toDom([token], true).children];
-      if (state.start > state.full) {
-        state.full = state.start + PART;
+    const end = now() + MOST_PAINTING;
+    let begin = open.reduce((begin, { raw }) => begin + raw.length, state.start);
+    for (let at = same; at < tokens.length && (at === same || now() < end); at++) {
+      const token = tokens[at];
+      const nodes = [...toDom([token], live).children];
+      if (begin > state.full) {
+        state.full = begin + PART;
         box.append(state.part = make("div", { className: "part" }));
       }
       state.part.append(...nodes);
       open.push({ token, raw: token.raw, nodes });
+      begin += token.raw.length;
     }
   }
+  const more = open.length < tokens.length;
   let at = tokens.length;
   for (let blocks = 0; at > 0 && blocks < 2;) if (tokens[--at].type !== "space") blocks++;
   for (const { raw, nodes } of open.splice(0, at)) {
     state.start += raw.length;
     nodes.forEach(colourRest);
   }
+  if (!more || state.more) return;
+  state.more = true;
+  inTime(() => {
+    state.more = false;
+    if (states.get(box) === state) paintOpen(box, state.text, live);
+  });
 }
 
 // Code that grows gets its new text only: somebody may have scrolled in it.

@@ -6,6 +6,9 @@
 const later = [];
 let due = 0;
 let deadline = 0;
+// In milliseconds, for work that is over in some frames, and for what takes many: each frame has a price of its own.
+const SLICE = 10, LONG_SLICE = 40, MANY = 30;
+let frames = 0;
 
 function inTime(work) {
   if (!due && now() < deadline) return work();
@@ -15,11 +18,12 @@ function inTime(work) {
 
 function catchUp() {
   due = 0;
-  deadline = now() + 10;
+  deadline = now() + (++frames < MANY ? SLICE : LONG_SLICE);
   try {
     while (later.length && now() < deadline) later.shift()();
   } finally {
     if (later.length) due ||= nextFrame(catchUp);
+    else frames = 0;
   }
 }
 
@@ -43,32 +47,37 @@ function partEnd(text, start) {
   return at;
 }
 
+// Parts stand in parts: each one that is not in another has a price in every frame.
+const TOGETHER = 30;
+
 // Shows a text as it was written. Parts that stand there already stay.
 function fill(element, text) {
+  if (partEnd(text, 0) === text.length) {
+    element.textContent = text;
+    return separate(element);
+  }
   if (!element.firstElementChild?.matches(".part")) element.replaceChildren();
-  let part = element.firstElementChild;
-  for (let start = 0, end; start < text.length; start = end) {
+  let group = null, place = TOGETHER, height = 0;
+  for (let start = 0, end; start < text.length; start = end, place++) {
+    if (place === TOGETHER) {
+      group = (group ? group.nextElementSibling : element.firstElementChild) ?? element.appendChild(make("span", { className: "part" }));
+      place = height = 0;
+    }
     end = partEnd(text, start);
-    if (!start && end === text.length) {
-      element.textContent = text;
-      return separate(element);
-    }
     const piece = text.slice(start, end);
-    const next = part?.nextElementSibling;
-    if (part?.textContent !== piece) {
-      const fresh = make("span", { className: "part", textContent: piece });
-      // How high it will be, so that what is read stays where it is.
-      fresh.style.containIntrinsicHeight = `${piece.split("\n").length - 1 || Math.ceil(piece.length / 80)}lh`;
-      separate(fresh);
-      if (part) part.replaceWith(fresh);
-      else element.append(fresh);
-    }
-    part = next;
+    const lines = piece.split("\n").length - 1 || Math.ceil(piece.length / 80);
+    // How high it will be, so that what is read stays where it is.
+    group.style.containIntrinsicHeight = `${height += lines}lh`;
+    const old = group.children[place];
+    if (old?.textContent === piece) continue;
+    const part = make("span", { className: "part", textContent: piece });
+    part.style.containIntrinsicHeight = `${lines}lh`;
+    separate(part);
+    if (old) old.replaceWith(part);
+    else group.append(part);
   }
-  for (let next; part; part = next) {
-    next = part.nextElementSibling;
-    part.remove();
-  }
+  while (group.nextElementSibling) element.lastElementChild.remove();
+  while (group.childElementCount > place) group.lastElementChild.remove();
 }
 
 // Signs that join the one before them, thousands of them on one letter, take a browser seconds. A place where a line may

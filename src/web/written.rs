@@ -9,24 +9,34 @@ use unicode_normalization::char::is_combining_mark;
 const MOST_LINES: usize = 100;
 const MOST_BYTES: usize = 4_000;
 
+const PART: &str = r#"<span class="part">"#;
+
 /// So many marks may stand on one letter: thousands take a browser seconds.
 const MOST_MARKS: usize = 32;
+
+/// So many parts stand in another one: each that does not has a price in every frame.
+const TOGETHER: usize = 30;
 
 /// The filter of templates. What a reader copies, and what a script reads, is the exact text.
 pub(super) fn written(text: &str) -> Value {
     let mut html = String::with_capacity(text.len() + text.len() / 8);
-    let first = part_end(text);
-    if first == text.len() {
+    if part_end(text) == text.len() {
         push(&mut html, text);
-    } else {
-        let (mut rest, mut end) = (text, first);
-        while !rest.is_empty() {
-            html.push_str(r#"<span class="part">"#);
-            push(&mut html, &rest[..end]);
-            html.push_str("</span>");
-            rest = &rest[end..];
-            end = part_end(rest);
+        return Value::from_safe_string(html);
+    }
+    let mut rest = text;
+    while !rest.is_empty() {
+        html.push_str(PART);
+        for _ in 0..TOGETHER {
+            let (part, behind) = rest.split_at(part_end(rest));
+            if !part.is_empty() {
+                html.push_str(PART);
+                push(&mut html, part);
+                html.push_str("</span>");
+            }
+            rest = behind;
         }
+        html.push_str("</span>");
     }
     Value::from_safe_string(html)
 }
@@ -74,7 +84,7 @@ mod tests {
     use super::*;
 
     fn text_of(html: &str) -> String {
-        let tags = [r#"<span class="part">"#, "</span>", "<wbr>"];
+        let tags = [PART, "</span>", "<wbr>"];
         let text = tags.iter().fold(html.to_owned(), |html, tag| html.replace(tag, ""));
         text.replace("&#13;", "\r").replace("&lt;", "<").replace("&amp;", "&")
     }

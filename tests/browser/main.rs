@@ -9,6 +9,7 @@ mod account;
 mod chat;
 mod commands;
 mod finding;
+mod hostile;
 mod keys;
 mod looks;
 mod parameters;
