@@ -1,7 +1,5 @@
 //! Texts as they were written, in HTML that a browser lays out in a short time.
 
-use std::fmt::Write;
-
 use rocket_dyn_templates::minijinja::{HtmlEscape, Value};
 use unicode_normalization::char::is_combining_mark;
 
@@ -74,8 +72,7 @@ fn escape(html: &mut String, text: &str) {
         if at > 0 {
             html.push_str("&#13;");
         }
-        // A string takes everything.
-        let _ = write!(html, "{}", HtmlEscape(piece));
+        html.push_str(&HtmlEscape(piece).to_string());
     }
 }
 

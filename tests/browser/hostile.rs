@@ -184,7 +184,10 @@ async fn import(seat: &Seat, texts: &[String]) -> Vec<String> {
     assert_eq!(status, 200, "{body}");
     let export: Value = ada.get("/account/export").await.json().await.unwrap();
     let all = export["conversations"].as_array().unwrap();
-    let titled = |number: usize| all.iter().find(|it| it["title"] == number.to_string()).unwrap();
+    let titled = |number: usize| {
+        let title = number.to_string();
+        all.iter().find(|it| it["title"] == title.as_str()).unwrap()
+    };
     (0..texts.len().div_ceil(TOGETHER))
         .map(|number| titled(number)["id"].as_str().unwrap().to_owned())
         .collect()
