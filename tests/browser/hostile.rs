@@ -151,16 +151,33 @@ fn markdown() -> Vec<String> {
     ]
 }
 
-/// Texts of a conversation.
+/// Most texts of a conversation, and most bytes of them: a page shows no more than twice as many at a time.
 const TOGETHER: usize = 8;
+const BYTES_TOGETHER: usize = 1_000_000;
+
+/// Texts by the conversations that they are put into.
+fn groups(texts: &[String]) -> Vec<Vec<&str>> {
+    let mut groups: Vec<Vec<&str>> = Vec::new();
+    for text in texts {
+        let fits = |group: &&mut Vec<&str>| {
+            group.len() < TOGETHER
+                && group.iter().map(|text| text.len()).sum::<usize>() + text.len() <= BYTES_TOGETHER
+        };
+        match groups.last_mut().filter(fits) {
+            Some(group) => group.push(text),
+            None => groups.push(vec![text]),
+        }
+    }
+    groups
+}
 
 /// Puts each text into a conversation as a message and as the reply to it; returns the conversations.
-async fn import(seat: &Seat, texts: &[String]) -> Vec<String> {
+async fn import(seat: &Seat, groups: &[Vec<&str>]) -> Vec<String> {
     let ada = Person::new(&seat.app.url, "ada");
     ada.sign_in().await;
     let mut file: Value = ada.get("/account/export").await.json().await.unwrap();
     let id = || uuid::Uuid::new_v4().to_string();
-    let conversation = |(number, texts): (usize, &[String])| {
+    let conversation = |(number, texts): (usize, &Vec<&str>)| {
         let mut messages = Vec::<Value>::new();
         for (text, role) in texts.iter().flat_map(|text| [(text, "user"), (text, "assistant")]) {
             let parent = messages.last().map(|message| message["id"].clone());
@@ -172,7 +189,7 @@ async fn import(seat: &Seat, texts: &[String]) -> Vec<String> {
         let head = messages.last().unwrap()["id"].clone();
         json!({ "id": id(), "title": number.to_string(), "created_at": 0, "updated_at": 0, "head": head, "messages": messages })
     };
-    file["conversations"] = texts.chunks(TOGETHER).enumerate().map(conversation).collect();
+    file["conversations"] = groups.iter().enumerate().map(conversation).collect();
     let part = Part::bytes(file.to_string().into_bytes()).file_name("fireside-ada.json");
     let answer = ada
         .htmx(Method::POST, "/account/import")
@@ -188,9 +205,7 @@ async fn import(seat: &Seat, texts: &[String]) -> Vec<String> {
         let title = number.to_string();
         all.iter().find(|it| it["title"] == title.as_str()).unwrap()
     };
-    (0..texts.len().div_ceil(TOGETHER))
-        .map(|number| titled(number)["id"].as_str().unwrap().to_owned())
-        .collect()
+    (0..groups.len()).map(|number| titled(number)["id"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Opens a conversation, writes into the box at once, looks at each message and reloads; returns how long tasks were.
@@ -222,7 +237,8 @@ async fn survives(texts: &[String]) {
     let seat = Seat::take(ROOMY).await;
     let window = &seat.window;
     let mut slow = Vec::new();
-    for (conversation, texts) in import(&seat, texts).await.iter().zip(texts.chunks(TOGETHER)) {
+    let groups = groups(texts);
+    for (conversation, texts) in import(&seat, &groups).await.iter().zip(&groups) {
         let url = format!("{}/c/{conversation}", seat.app.url);
         let mut blocked = walk(&seat, &url).await;
         for _ in 0..3 {
@@ -333,7 +349,7 @@ async fn what_is_too_much_is_shown_as_it_was_written_beside_what_is_not() {
     let quotes = format!("> a\n{}", "a\n".repeat(5_000));
     let deep = nested("\\sqrt{", 150, "}");
     let text = format!("**before** ${deep}$ behind\n\n{quotes}\n*last* $x$");
-    let [conversation] = import(&seat, &[text]).await.try_into().unwrap();
+    let [conversation] = import(&seat, &[vec![text.as_str()]]).await.try_into().unwrap();
     seat.window.goto(&format!("{}/c/{conversation}", seat.app.url)).await;
     seat.window.until(&format!("{LAST}?.matches('.assistant')")).await;
     for truth in [
