@@ -1,5 +1,7 @@
 //! Reading back what [`super::Export`] wrote, one conversation at a time: at no time more than one of them is in memory.
 
+mod words;
+
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -9,9 +11,9 @@ use std::rc::Rc;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use serde_json::error::Category;
 use tokio::runtime::Handle;
 
+use self::words::{NO_EXPORT, in_words, refusal};
 use super::storage::{Running, Storage};
 use super::{Chat, ChatError, export};
 use crate::domain::{
@@ -110,24 +112,6 @@ impl Taken {
     }
 }
 
-const NO_EXPORT: &str = "this is no file of Fireside's. Choose one that “Download everything” gave you, here or on another \
-    Fireside, or “Download as JSON” in the menu of a conversation";
-
-/// What is wrong with a file that was an export.
-fn in_words(error: &serde_json::Error) -> String {
-    match error.classify() {
-        Category::Eof if (error.line(), error.column()) == (1, 0) => "the file is empty".into(),
-        Category::Eof => {
-            "the file breaks off in the middle. Download it again: its last character is a “}”".into()
-        }
-        Category::Syntax => format!("the file is no JSON, or was damaged ({error}). Download it again"),
-        Category::Data => {
-            format!("something in the file is not as Fireside writes it ({error}). Download it again")
-        }
-        Category::Io => error.to_string(),
-    }
-}
-
 /// Where conversations go as they are read.
 struct Sink {
     store: Store,
@@ -145,7 +129,22 @@ struct Sink {
 }
 
 impl Sink {
+    /// Why there is no room for a conversation that is as it should be.
+    fn too_much(&mut self, told: &ConversationTold) -> Option<String> {
+        if told.messages.iter().any(|message| message.content.len() > Message::MOST_BYTES) {
+            let (title, most) = (&told.title, Message::MOST_BYTES >> 20);
+            return Some(format!("a message in “{title}” is longer than {most} MiB"));
+        }
+        self.room.used += told.messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
+        let full = self.room.check().err()?;
+        Some(full.to_string().trim_end_matches('.').to_owned())
+    }
+
     fn take(&mut self, told: ConversationTold) -> Result<(), String> {
+        if let Some(why) = self.too_much(&told) {
+            self.why = Some(why);
+            return Err("refused".into());
+        }
         let mut imported = conversation(told, self.max_title_chars)?;
         if self.here.contains(&(imported.title.to_string(), imported.created_at)) {
             let room = self.max_title_chars.saturating_sub(COPY.len());
@@ -153,8 +152,6 @@ impl Sink {
             imported.title = Title::stored(format!("{title}{COPY}"));
             self.taken.copies += 1;
         }
-        self.room.used += imported.messages.iter().map(|message| message.content.len() as u64).sum::<u64>();
-        self.room.check().map_err(|full| full.to_string().trim_end_matches('.').to_owned())?;
         let written = &self.running.written;
         // This is no thread of the runtime's.
         if let Err(error) = Handle::current().block_on(self.store.import(self.user, &imported, written)) {
@@ -238,19 +235,6 @@ impl<'de> Visitor<'de> for Top<'_> {
     }
 }
 
-/// Why an export of this version cannot be read.
-fn refusal(version: Option<u32>) -> Option<String> {
-    match version {
-        Some(export::VERSION) => None,
-        Some(other) => Some(format!(
-            "the file is of version {other}, and this server reads version {}. Take it over on a server that is as new as \
-             the one that wrote it",
-            export::VERSION
-        )),
-        None => Some(NO_EXPORT.into()),
-    }
-}
-
 struct Conversations<'a> {
     sink: &'a mut Sink,
     left: &'a Cell<usize>,
@@ -292,10 +276,6 @@ fn conversation(told: ConversationTold, max_title_chars: usize) -> Result<Import
     let mut open = vec![None];
     while let Some(parent) = open.pop() {
         for message in following.remove(&parent).unwrap_or_default() {
-            if message.content.len() > Message::MOST_BYTES {
-                let most = Message::MOST_BYTES >> 20;
-                return Err(format!("a message in “{}” is longer than {most} MiB", told.title));
-            }
             let (old, new) = (message.id, MessageId::new());
             if new_ids.insert(old, new).is_some() {
                 return Err("two messages have the same id".into());

@@ -145,3 +145,25 @@ async fn f29_a_bomb_is_refused_before_it_fills_the_memory() {
     let large = import(&ada, vec![b' '; 90 << 20]).await;
     assert_eq!(large.status(), 413);
 }
+
+#[tokio::test]
+async fn f28_a_message_has_a_limit_wherever_it_comes_from() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let message = |content: String| json!({ "id": "0".repeat(31) + "1", "parent": null, "role": "user", "content": content, "status": "complete", "created_at": 1 });
+    let file = |content: String| {
+        let conversation =
+            json!({ "title": "Huge", "created_at": 1, "updated_at": 1, "messages": [message(content)] });
+        json!({ "fireside_export": 1, "conversations": [conversation] }).to_string()
+    };
+
+    let refused = import(&ada, file("x".repeat((8 << 20) + 1))).await;
+    let taken = import(&ada, file("needle ".repeat(1 << 20))).await;
+
+    assert_eq!(refused.status(), 422);
+    let told = refused.text().await.unwrap();
+    assert!(told.contains("a message in “Huge” is longer than 8 MiB."), "{told}");
+    assert_eq!(taken.status(), 200);
+    let found = ada.page("/search?q=needle").await;
+    assert!(found.contains("<mark>needle</mark>") && found.len() < 100_000, "{} bytes", found.len());
+}
