@@ -51,7 +51,7 @@ impl Store {
                 insert.bind(plugin).execute(&mut *write).await?;
             }
         }
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
     /// What a person chose, with what they chose in one of their conversations. Someone else's conversation adds nothing.
@@ -109,7 +109,7 @@ impl Store {
                 insert.bind(user).bind(plugin).execute(&mut *write).await?;
             }
         }
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
     /// The plugins that are off in one conversation alone.
@@ -144,7 +144,7 @@ impl Store {
                 sqlx::query(insert).bind(conversation).bind(plugin).execute(&mut *write).await?;
             }
         }
-        Ok(write.commit().await?)
+        write.commit().await
     }
 }
 

@@ -59,7 +59,7 @@ impl Store {
                  SELECT id FROM deleted_messages WHERE conversation_id = $1 AND deletion = $2)",
         );
         delete.bind(conversation).bind(message).execute(&mut *write).await?;
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
     /// Undoes the deletion of a message. Nothing happens where it is there already.
@@ -104,7 +104,7 @@ impl Store {
         for step in steps {
             sqlx::query(step).bind(conversation).bind(deletion).execute(&mut *write).await?;
         }
-        Ok(write.commit().await?)
+        write.commit().await
     }
 }
 

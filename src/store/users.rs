@@ -97,7 +97,7 @@ impl Store {
             .await?;
         found(changed)?;
         sqlx::query("DELETE FROM sign_ins WHERE user_id = $1").bind(user).execute(&mut *write).await?;
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
     /// Puts a new hash of the same password in the place of an old one, unless the password was changed meanwhile. Sign-ins

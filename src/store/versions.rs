@@ -101,7 +101,7 @@ impl Store {
         let last = last_end(&mut write, conversation, message).await?;
         let update = sqlx::query("UPDATE conversations SET head_id = $3 WHERE id = $1 AND user_id = $2");
         found(update.bind(conversation).bind(user).bind(last).execute(&mut *write).await?)?;
-        Ok(write.commit().await?)
+        write.commit().await
     }
 
     /// Writes another version of a reply, in a person's words; it becomes the head.

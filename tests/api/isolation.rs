@@ -84,6 +84,35 @@ async fn s16_every_route_with_an_id_is_404_for_somebody_else_and_works_for_the_o
 }
 
 #[tokio::test]
+async fn s11_a_get_changes_nothing() {
+    let app = TestApp::start(ECHO).await;
+    let ada = app.person("ada").await;
+    let conversation = ada.new_conversation().await;
+    let reply = ada.send(&conversation, "hello").await;
+    ada.read(&reply).await;
+    let preset = new_preset(&ada, &conversation).await;
+    let mut routes = routes_with_ids(&conversation, &reply.id, &new_key(&app), &preset);
+    let plain = fireside::web::routes().into_iter().filter(|route| !route.uri.path().contains('<'));
+    routes.extend(plain.map(|route| (route.method.as_str().parse().unwrap(), route.uri.path().to_owned())));
+    routes.retain(|(method, _)| method == Method::GET);
+    // What the account tells of itself, and all conversations with all their messages; but for the moment of asking.
+    let everything = async || {
+        let export: serde_json::Value = ada.get("/account/export").await.json().await.unwrap();
+        ["account", "plugins", "parameters", "presets", "conversations"].map(|part| export[part].clone())
+    };
+    let before = everything().await;
+
+    for (_, path) in routes.iter().chain(&routes) {
+        let status = ada.get(path).await.status();
+        assert!(!status.is_server_error(), "{path}: {status}");
+    }
+
+    assert_eq!(everything().await, before);
+    assert!(routes.len() > 15, "{routes:?}");
+    assert!(ada.page("/account").await.contains("ada"), "still signed in");
+}
+
+#[tokio::test]
 async fn without_a_sign_in_every_route_leads_to_the_sign_in_page() {
     let app = TestApp::start(ECHO).await;
     let nobody = crate::support::Person::new(&app.url, "nobody");
