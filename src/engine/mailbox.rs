@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_gets_all_text_at_once_and_the_latest_status_only() {
+    async fn f25_a_slow_reader_gets_all_text_at_once_and_the_latest_status_only() {
         let mailbox = Mailbox::default();
         mailbox.status(Event::Queued { position: 2, wait: None });
         mailbox.status(Event::Prefill { done: 1, total: 2 });

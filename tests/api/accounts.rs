@@ -137,7 +137,7 @@ async fn a_forged_cookie_is_nobody() {
 }
 
 #[tokio::test]
-async fn a_request_from_another_site_changes_nothing() {
+async fn s10_a_request_from_another_site_changes_nothing() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;
@@ -168,7 +168,7 @@ async fn a_request_from_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_security_headers() {
+async fn s12_every_answer_carries_the_security_headers() {
     let app = TestApp::start(ECHO).await;
 
     for path in ["/login", "/static/app.css", "/nothing", "/healthz"] {
@@ -345,7 +345,7 @@ async fn an_account_is_promoted_and_deleted_on_the_command_line() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_running_server_is_private_and_whole() {
+async fn f33_a_backup_of_a_running_server_is_private_and_whole() {
     let app = TestApp::start(ECHO).await;
     let ada = app.person("ada").await;
     let conversation = ada.new_conversation().await;

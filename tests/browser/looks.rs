@@ -81,7 +81,7 @@ pub async fn inspect(seat: &Seat, name: &str) {
 }
 
 #[tokio::test]
-async fn every_page_is_readable_at_each_size_in_light_and_dark() {
+async fn s13_every_page_is_readable_at_each_size_in_light_and_dark() {
     let seat = Seat::echo().await;
     inspect(&seat, "blank").await;
     let code = "```rust\n/// Sums.\nfn sum(all: &[u32]) -> u32 {\n    let mut total = 0; // \"text\"\n    for n in all { total += n; }\n    total\n}\n```";

@@ -80,7 +80,7 @@ async fn a_code_block_is_copied_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn markdown_bombs_are_shown_as_plain_text_and_do_not_stop_the_page() {
+async fn s15_markdown_bombs_are_shown_as_plain_text_and_do_not_stop_the_page() {
     let seat = Seat::echo().await;
     let wide = format!("|{}\n|{}\n{}", "a|".repeat(1_500), "-|".repeat(1_500), "|\n".repeat(4_000));
     let bombs = [">".repeat(20_000), "> ".repeat(4_000), "*a_".repeat(7_000), "[".repeat(20_000), wide];
