@@ -173,3 +173,19 @@ async fn what_had_not_arrived_when_the_server_ended_goes_at_its_start() {
     assert!(!in_index(&store, CANARY).await);
     assert!(matches!(store.find_conversation(ada, long.id).await, Err(StoreError::NotFound)));
 }
+
+#[tokio::test]
+async fn a_message_that_thousands_follow_is_not_deleted_in_one_go() {
+    let (_folder, store) = store().await;
+    let ada = user(&store, "ada").await.id;
+    let long = long(2_102);
+    store.import(ada, &long, &AtomicU64::default()).await.unwrap();
+
+    let refused = store.delete_message(ada, long.id, long.messages[100].id).await;
+    assert!(matches!(refused, Err(StoreError::TooManyFollow(2_000))), "{refused:?}");
+    store.delete_message(ada, long.id, long.messages[101].id).await.unwrap();
+
+    assert_eq!(store.branch(ada, long.id).await.unwrap().len(), 101);
+    store.restore(ada, long.id, long.messages[101].id).await.unwrap();
+    assert_eq!(store.branch(ada, long.id).await.unwrap().len(), 2_102);
+}

@@ -18,6 +18,12 @@ pub enum StoreError {
     /// The form was sent twice.
     #[error("This message has been sent already.")]
     AlreadySent,
+    /// A message with all that follows it goes in one transaction, for which everybody else waits.
+    #[error(
+        "More than {0} messages follow this one, too many to delete at once. Delete a later one first, or the whole \
+         conversation."
+    )]
+    TooManyFollow(i64),
     /// Temporary conversations lie in memory, and there is none left for them.
     #[error(
         "Temporary conversations have taken all the memory that is meant for them. Delete one of yours, or wait."

@@ -12,6 +12,9 @@ use crate::domain::{ConversationId, MessageId, UnixMillis, UserId, now};
 /// How long a deletion can be undone; after that [`Store::erase`] leaves nothing of it.
 pub const UNDO_WITHIN: Duration = Duration::from_secs(600);
 
+/// Most messages that are deleted at once, and so most that an undo writes at once.
+const MOST_AT_ONCE: i64 = 2_000;
+
 /// The columns of a message.
 macro_rules! columns {
     () => {
@@ -25,7 +28,7 @@ impl Store {
     /// what it followed. [`Store::restore`] undoes it within [`UNDO_WITHIN`].
     ///
     /// # Errors
-    /// [`StoreError::ReplyRunning`] while a reply is written in this conversation.
+    /// [`StoreError::ReplyRunning`] while a reply is written in this conversation; [`StoreError::TooManyFollow`].
     pub async fn delete_message(
         &self,
         user: UserId,
@@ -34,6 +37,19 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut write = self.write_in(conversation).await?;
         let head = quiet_head(&mut write, user, conversation).await?;
+        let below = sqlx::query_scalar(
+            "WITH RECURSIVE below (id) AS ( \
+                 SELECT id FROM messages WHERE conversation_id = $1 AND id = $2 \
+                 UNION ALL \
+                 SELECT m.id FROM below b JOIN messages m ON m.conversation_id = $1 AND m.parent_id = b.id \
+                 LIMIT $3 \
+             ) SELECT COUNT(*) FROM below",
+        );
+        let below = below.bind(conversation).bind(message).bind(MOST_AT_ONCE + 2);
+        let below: i64 = below.fetch_one(&mut *write).await?;
+        if below > MOST_AT_ONCE + 1 {
+            return Err(StoreError::TooManyFollow(MOST_AT_ONCE));
+        }
         let moved = sqlx::query(concat!(
             "INSERT INTO deleted_messages (",
             columns!(),

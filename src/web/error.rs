@@ -86,6 +86,7 @@ impl From<&StoreError> for Answer {
         match error {
             StoreError::NotFound => Self::new(Status::NotFound, NOT_FOUND),
             StoreError::ReplyRunning | StoreError::AlreadySent => Self::new(Status::Conflict, error),
+            StoreError::TooManyFollow(_) => Self::new(Status::UnprocessableEntity, error),
             StoreError::TemporaryFull => Self::new(Status::InsufficientStorage, error),
             StoreError::Damaged(_) => Self::new(Status::InternalServerError, error),
             StoreError::Unavailable(..) => Self::new(Status::ServiceUnavailable, error).retry(),
