@@ -3,8 +3,7 @@ use std::path::Path;
 
 use rocket::fairing::AdHoc;
 use rocket::figment::Figment;
-use sqlx::AnyConnection;
-use sqlx::Connection;
+use sqlx::{AnyConnection, Connection};
 use tempfile::TempDir;
 
 use super::testing::{store, turn, user};

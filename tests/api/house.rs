@@ -10,6 +10,7 @@ const FLOORS: [&[&str]; 6] =
     [&["domain"], &["config"], &["engine", "plugins", "store"], &["chat", "accounts"], &["web"], &["app"]];
 
 /// A crate or keyword, and the only places that may name it.
+// `store/pool.rs` gives Rocket its database, and `store/pool_tests.rs` tries it under a Rocket.
 const FENCES: [(&str, &[&str]); 7] = [
     ("llama_cpp_2", &["engine/"]),
     ("llama_cpp_sys_2", &["engine/ffi.rs"]),

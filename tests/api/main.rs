@@ -26,6 +26,7 @@ mod models;
 mod openai;
 mod openai_plugins;
 mod openai_real;
+mod operator;
 mod parameters;
 mod plugin_command;
 mod plugin_hooks;

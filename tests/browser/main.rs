@@ -10,6 +10,7 @@ mod chat;
 mod commands;
 mod finding;
 mod hostile;
+mod hostile_texts;
 mod keys;
 mod looks;
 mod parameters;
